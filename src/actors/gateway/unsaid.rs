@@ -11,6 +11,8 @@ use crate::traffic_manager::message::{LeaseAnswer, Leased};
 
 /// Leases at most: what others give back counts as used.
 const MOST: usize = 4_096;
+/// Of those that an owner took so many are said once more at most: a flood of addresses gives back by the thousand.
+const MOST_TAKEN: usize = 512;
 /// The pause after it was kept, which doubles each time, and the longest one, milliseconds.
 const FIRST_MS: i64 = 1_000;
 const LONGEST_MS: i64 = 30_000;
@@ -73,7 +75,7 @@ impl Unsaid {
     pub(super) fn keep(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
         for ask in asks {
             // Others of them may be of leases that are kept.
-            let Some(kept) = self.kept(shard, &ask, now_ms) else {
+            let Some(kept) = self.kept((shard, &ask), MOST, now_ms) else {
                 continue;
             };
             if said_at(&kept.ask) <= said_at(&ask) {
@@ -100,7 +102,7 @@ impl Unsaid {
     /// more than that a lease is over is asked for again by whoever waits for it.
     pub(super) fn taken(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
         for ask in asks {
-            let Some(kept) = self.kept(shard, &ask, now_ms) else {
+            let Some(kept) = self.kept((shard, &ask), MOST_TAKEN, now_ms) else {
                 continue;
             };
             if said_at(&ask) < said_at(&kept.ask) {
@@ -117,9 +119,14 @@ impl Unsaid {
     }
 
     /// What is kept of this one's lease; this one if nothing is, and there is room.
-    fn kept(&mut self, shard: u16, ask: &Ask, now_ms: i64) -> Option<&mut Waiting> {
+    fn kept(
+        &mut self,
+        (shard, ask): (u16, &Ask),
+        most: usize,
+        now_ms: i64,
+    ) -> Option<&mut Waiting> {
         let place = (shard, ask.cell.clone(), ask.holder.clone());
-        if self.0.len() >= MOST && !self.0.contains_key(&place) {
+        if self.0.len() >= most && !self.0.contains_key(&place) {
             return None;
         }
         let anew = || Waiting {
@@ -262,6 +269,15 @@ mod tests {
         assert_eq!(due(&mut unsaid, 50_000 + TOLD_MS), again);
         unsaid.taken(3, vec![ask("a", 1)], 60_000);
         assert_eq!(unsaid.take_all(), []);
+    }
+
+    #[test]
+    fn of_those_that_an_owner_took_no_more_are_kept_than_there_is_room_for() {
+        let mut unsaid = Unsaid::default();
+        let many = (0..MOST_TAKEN + 5).map(|number| ask(&number.to_string(), 1));
+        unsaid.taken(3, many.collect(), 0);
+        unsaid.keep(3, vec![ask("not taken", 1)], 0);
+        assert_eq!(unsaid.take_all().remove(0).1.len(), MOST_TAKEN + 1);
     }
 
     #[test]
