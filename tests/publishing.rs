@@ -173,5 +173,8 @@ async fn the_portal_names_an_environment_where_the_deployment_says_so_and_not_el
         let page = page.send().await.expect(200).json();
         let told = page["endpointURLs"].as_array().map_or(0, Vec::len);
         assert_eq!(told, usize::from(shown), "{page}");
+        let path = format!("{DEVPORTAL}/apis/{api}/swagger?environmentName=Default");
+        let definition = node.get(&path).bearer(&token).send().await;
+        definition.expect(if shown { 200 } else { 404 });
     }
 }
