@@ -49,12 +49,7 @@ async fn gateway(net: &Net, seed: &str, (name, when_cut_off): (&'static str, &st
     let mut options = options(name, "gateway", seed);
     let setting = "HEADGATE__GATEWAY__WHEN_CUT_OFF";
     set(&mut options, setting, when_cut_off);
-    let address = net.advertise(name, &mut options);
-    options.unready = true;
-    let node = Node::start_with(options).await;
-    net.aim(&address, &node.cluster_address());
-    node.until_ready().await;
-    node
+    net.node(name, options).await.0
 }
 
 /// Whoever refuses is fenced. Whoever serves on is named as such: it may serve what was revoked until it is heard again.
@@ -71,9 +66,7 @@ async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts
     let mut of_control = options("cp1", CONTROL, "");
     // As it is by default: nobody is reached here who is cut off, however long changes wait.
     set(&mut of_control, "HEADGATE__CLUSTER__CHANGE_WAIT_MS", "2100");
-    let seed = net.advertise("cp1", &mut of_control);
-    let control = Node::start_with(of_control).await;
-    net.aim(&seed, &control.cluster_address());
+    let (control, seed) = net.node("cp1", of_control).await;
     let traffic = Node::start_with(options("tm1", "traffic-manager", &seed)).await;
     let start = |name, when_cut_off| gateway(&net, &seed, (name, when_cut_off));
     let [one, two, three] = CUTS.map(|(name, ..)| name);

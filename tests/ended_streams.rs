@@ -43,14 +43,11 @@ impl World {
                 unready: true,
                 ..named(name, roles, seed, Options::default())
             };
-            let mut options = match has_database {
+            let options = match has_database {
                 true => databases.under(options),
                 false => options,
             };
-            let address = net.advertise(name, &mut options);
-            let node = Node::start_with(options).await;
-            net.aim(&address, &node.cluster_address());
-            (node, address)
+            net.node(name, options).await
         };
         let (key_manager, seed) = start("cp1", CONTROL, "", true).await;
         let portals = "publisher,devportal,admin";

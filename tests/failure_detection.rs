@@ -37,24 +37,16 @@ struct Meshed {
 impl Meshed {
     async fn start(with: impl Fn(&mut Options)) -> Self {
         let net = Net::start();
-        let placed = |name: &str, roles: &str, seed: &str| {
+        let start = async |name: &str, roles: &str, seed: &str| {
             let mut options = options(name, roles, seed);
-            let address = net.advertise(name, &mut options);
             with(&mut options);
-            (options, address)
+            net.node(name, options).await
         };
-        let (control, seed) = placed("cp1", CONTROL, "");
-        let control = Node::start_with(control).await;
-        net.aim(&seed, &control.cluster_address());
-        let start = async |name: &str, roles: &str| {
-            let (mut options, address) = placed(name, roles, &seed);
-            options.unready = true;
-            let node = Node::start_with(options).await;
-            net.aim(&address, &node.cluster_address());
-            node
-        };
-        let (traffic, gateway) =
-            tokio::join!(start("tm1", "traffic-manager"), start("gw1", "gateway"));
+        let (control, seed) = start("cp1", CONTROL, "").await;
+        let ((traffic, _), (gateway, _)) = tokio::join!(
+            start("tm1", "traffic-manager", &seed),
+            start("gw1", "gateway", &seed)
+        );
         let meshed = Self {
             control,
             traffic,
@@ -398,11 +390,9 @@ async fn one_api_among_many_sends_one_and_bulk_over_a_slow_link_holds_up_nobody(
     let before = (told(&meshed.control), meshed.net.bytes("cp1", "gw1"));
     meshed.net.both_ways("cp1", "gw1", Fault::Slow(192 * 1024));
     let mut again = options("gw1", "gateway", &meshed.seed);
-    let address = meshed.net.advertise("gw1", &mut again);
     again.dir = Some(dir);
     again.unready = true;
-    let gateway = Node::start_with(again).await;
-    meshed.net.aim(&address, &gateway.cluster_address());
+    let (gateway, _) = meshed.net.node("gw1", again).await;
     until(&gateway, "cp1", "up", 30).await;
     // What is told of members is asked of each of them, beside what is large.
     let (began, mut times) = (Instant::now(), Vec::new());

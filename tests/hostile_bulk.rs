@@ -40,15 +40,10 @@ async fn opened(control: &Node, net: &Net) -> Stranger {
 #[tokio::test]
 async fn what_is_no_ask_over_a_members_second_connection_is_counted_told_once_and_ends_it() {
     let net = Net::start();
-    let mut of_control = options("cp1", CONTROL, "");
-    let at = net.advertise("cp1", &mut of_control);
-    let control = Node::start_with(of_control).await;
-    net.aim(&at, &control.cluster_address());
+    let (control, at) = net.node("cp1", options("cp1", CONTROL, "")).await;
     let mut of_gateway = options("gw1", "gateway", &at);
-    let own = net.advertise("gw1", &mut of_gateway);
     of_gateway.unready = true;
-    let gateway = Node::start_with(of_gateway).await;
-    net.aim(&own, &gateway.cluster_address());
+    let (gateway, _) = net.node("gw1", of_gateway).await;
     let mut beyond = 0x7fff_ffff_u32.to_be_bytes().to_vec();
     beyond.extend([0; 12]);
     let unknown = frame(&message(0x7777, 1, &[]));

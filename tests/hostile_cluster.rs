@@ -374,10 +374,7 @@ struct Flooded {
 impl Flooded {
     async fn start() -> Self {
         let net = Net::start();
-        let mut of_control = options("cp1", CONTROL, "");
-        let at = net.advertise("cp1", &mut of_control);
-        let control = Node::start_with(of_control).await;
-        net.aim(&at, &control.cluster_address());
+        let (control, at) = net.node("cp1", options("cp1", CONTROL, "")).await;
         let traffic = Node::start_with(options("tm1", "traffic-manager", &at)).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("a port");

@@ -15,6 +15,7 @@
 mod support;
 
 mod administration;
+mod administrators_refused;
 mod api_keys;
 mod backup;
 mod backup_disks;
@@ -96,7 +97,6 @@ mod supervision;
 mod telling;
 mod throttling;
 mod token_files;
-mod turned_away;
 mod upstreams;
 mod usage;
 mod websocket;

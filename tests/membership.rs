@@ -148,11 +148,9 @@ async fn a_node_that_lost_its_disk_is_another_one_of_the_same_name() {
 async fn a_founder_that_lost_what_it_knew_of_its_cluster_founds_no_other() {
     let net = Net::start();
     let mut of_control = options("cp1", CONTROL, "");
-    let place = net.advertise("cp1", &mut of_control);
     let dir = tempfile::tempdir().expect("a directory");
     of_control.dir = Some(dir.path().to_owned());
-    let mut control = Node::start_with(of_control).await;
-    net.aim(&place, &control.cluster_address());
+    let (mut control, place) = net.node("cp1", of_control).await;
     let traffic = Node::start_with(options("tm1", "traffic-manager", &place)).await;
     until_up(&control, 2).await;
     control.kill();

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::eventually;
-use super::http::Client;
+use super::http::{Answer, Client};
 
 /// The name under which WebDriver gives an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -64,9 +64,12 @@ impl Browser {
     }
 
     async fn order(&self, command: &str, body: Value) -> Value {
+        self.ask(command, &body).await.expect(200).json()["value"].clone()
+    }
+
+    async fn ask(&self, command: &str, body: &Value) -> Answer {
         let url = format!("{}/{command}", self.session);
-        let answer = self.client.call("POST", &url).json(&body).send().await;
-        answer.expect(200).json()["value"].clone()
+        self.client.call("POST", &url).json(body).send().await
     }
 
     /// Goes to an address, and waits until the page is there.
@@ -120,9 +123,16 @@ impl Browser {
     /// Clicks on the first element that a selector finds.
     pub async fn click(&self, selector: &str) {
         let wanted = json!({ "using": "css selector", "value": selector });
-        let found = self.order("element", wanted).await;
-        let id = found[ELEMENT].as_str().expect("an element");
-        self.order(&format!("element/{id}/click"), json!({})).await;
+        let what = format!("{selector} is clicked");
+        eventually(30, &what, || async {
+            let found = self.order("element", wanted.clone()).await;
+            let id = found[ELEMENT].as_str().expect("an element");
+            let click = self.ask(&format!("element/{id}/click"), &json!({})).await;
+            // A page that is live puts another in its place at any time.
+            let is_stale = click.text().contains("stale element reference");
+            (!is_stale).then(|| click.expect(200))
+        })
+        .await;
     }
 
     /// Has pages believe that a person likes `light` or `dark`.

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::node::Options;
+use super::node::{Node, Options};
 use super::stranger::{ANSWER, BULK, key_in};
 
 /// What happens to the bytes that one node sends another.
@@ -114,11 +114,24 @@ impl Net {
     }
 
     /// The same, advertised by a node that is to be started.
-    pub fn advertise(&self, name: &str, options: &mut Options) -> String {
+    fn advertise(&self, name: &str, options: &mut Options) -> String {
         let address = self.place(name);
         let key = "HEADGATE__CLUSTER__ADVERTISE".to_owned();
         options.environment.push((key, address.clone()));
         address
+    }
+
+    /// Starts a node that all others reach here, and gives where.
+    pub async fn node(&self, name: &str, mut options: Options) -> (Node, String) {
+        let address = self.advertise(name, &mut options);
+        // It may need others before it is ready, and they need to reach it.
+        let unready = std::mem::replace(&mut options.unready, true);
+        let node = Node::start_with(options).await;
+        self.aim(&address, &node.cluster_address());
+        if !unready {
+            node.until_ready().await;
+        }
+        (node, address)
     }
 
     /// The node behind a port is reached there from now on.

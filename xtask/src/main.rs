@@ -5,6 +5,7 @@
 
 mod apt;
 mod bench;
+mod beside;
 mod check;
 mod configuration;
 mod demo;

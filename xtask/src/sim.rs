@@ -1,11 +1,14 @@
 //! `sim`: the simulated worlds over as many seeds as are asked for. The worlds are tests; this names their seeds, so
 //! that what one seed showed is seen again with `--from SEED --seeds 1`.
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
-use crate::stage::{Stages, run as command};
+use crate::beside::Beside;
+use crate::stage::{Stages, run as command, succeeded};
 use crate::workspace::Workspace;
 
 /// A world: what it is called, what goes wrong in it, and the test that runs it.
@@ -145,24 +148,48 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Ten thousand hours of the counters, as the tests have them: of the same build as the tests before.
+/// Begins ten thousand hours of the counters, by a program of the tests of parts. Whatever a seed shows it names, with
+/// how to see it again.
 ///
 /// # Errors
-/// When a seed shows something, which it then names with how to see it again.
-pub(crate) fn counters(workspace: &Workspace, stages: &mut Stages, seeds: Seeds) -> Result<()> {
-    let world = asked(Some(HOURS))?;
-    for one in world {
-        let stage = format!(
-            "sim of counters, 10,000 hours: {} seeds from {}",
-            seeds.count, seeds.from
-        );
-        stages.must(&stage, || {
-            let mut cargo = workspace.cargo();
-            cargo.args(["test", "--workspace", "--locked", "--lib"]);
-            command(one.over(seeds, &mut cargo))
-        })?;
-    }
-    Ok(())
+/// When the program cannot be built or started.
+pub(crate) fn counters(workspace: &Workspace, seeds: Seeds) -> Result<Beside> {
+    let [world] = asked(Some(HOURS))?[..] else {
+        bail!("{HOURS} is not one world");
+    };
+    let name = format!(
+        "sim of counters, 10,000 hours: {} seeds from {}",
+        seeds.count, seeds.from
+    );
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--workspace", "--locked", "--lib", "--bins"]);
+    cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
+    let built = cargo.stderr(Stdio::inherit()).output();
+    let built = built.context("cannot start cargo")?;
+    succeeded("the tests of parts do not build", built.status)?;
+    let program = program(&String::from_utf8_lossy(&built.stdout), world.package)?;
+    Beside::start(name, &program, &world.args(), &seeds.variables())
+}
+
+/// The tests of a package's library, among what cargo says it built.
+fn program(built: &str, package: &str) -> Result<PathBuf> {
+    let text = |of: &Value, at: &str| {
+        let text = of.pointer(at).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let package = format!("#{package}@");
+    let artifacts = built.lines();
+    let artifacts = artifacts.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let programs = artifacts.filter_map(|artifact| {
+        let is_library = text(&artifact, "/target/kind/0") == "lib";
+        let is_it = is_library && text(&artifact, "/package_id").contains(&package);
+        let program = text(&artifact, "/executable");
+        (is_it && !program.is_empty()).then_some(PathBuf::from(program))
+    });
+    let [program] = &programs.collect::<Vec<_>>()[..] else {
+        bail!("cargo names no one program of the tests of {package}");
+    };
+    Ok(program.clone())
 }
 
 fn asked(world: Option<&str>) -> Result<Vec<&'static World>> {
@@ -197,6 +224,13 @@ impl Seeds {
         self.from / HOURS_SEEDS % 2
     }
 
+    fn variables(self) -> [(&'static str, String); 2] {
+        [
+            ("HEADGATE_SIM_FROM", self.from.to_string()),
+            ("HEADGATE_SIM_SEEDS", self.count.to_string()),
+        ]
+    }
+
     /// The seeds of a commit's id; those of none without one.
     fn of(commit: &str) -> Self {
         let number = commit.get(..8).map(|start| u64::from_str_radix(start, 16));
@@ -210,10 +244,11 @@ impl Seeds {
 
 impl World {
     fn over<'a>(&self, seeds: Seeds, cargo: &'a mut Command) -> &'a mut Command {
-        cargo
-            .args(["--", "--exact", "--nocapture", self.test])
-            .env("HEADGATE_SIM_FROM", seeds.from.to_string())
-            .env("HEADGATE_SIM_SEEDS", seeds.count.to_string())
+        cargo.arg("--").args(self.args()).envs(seeds.variables())
+    }
+
+    const fn args(&self) -> [&str; 3] {
+        ["--exact", "--nocapture", self.test]
     }
 }
 
@@ -234,6 +269,30 @@ mod tests {
             let text = std::fs::read_to_string(root.join(folder).join(file + ".rs")).unwrap();
             assert!(text.contains(&format!("fn {name}(")), "{}", world.test);
         }
+    }
+
+    #[test]
+    fn the_program_of_a_package_is_the_one_of_its_librarys_tests() {
+        let line = |id: &str, kind: &str, executable: &str| {
+            format!(
+                r#"{{"package_id":"{id}","target":{{"kind":["{kind}"]}},"executable":{executable}}}"#
+            )
+        };
+        let domain = "path+file:///here/src/domain#headgate-domain@0.1.0";
+        let built = [
+            line(domain, "lib", "null"),
+            line(
+                "path+file:///here#headgate@0.1.0",
+                "bin",
+                r#""t/headgate-1""#,
+            ),
+            line(domain, "lib", r#""t/domain-2""#),
+            r#"{"reason":"build-finished","success":true}"#.to_owned(),
+        ];
+        let found = program(&built.join("\n"), "headgate-domain").unwrap();
+        assert_eq!(found, PathBuf::from("t/domain-2"));
+        let error = program(&built.join("\n"), "headgate-http").unwrap_err();
+        assert!(error.to_string().contains("headgate-http"), "{error}");
     }
 
     #[test]

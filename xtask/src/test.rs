@@ -1,7 +1,8 @@
-//! `test`: every test with a PostgreSQL of its own, those of the parts first; the simulated hours of the counters; then
-//! once more the tests of the whole node, with every remotable ask encoded and decoded (PROTOCOLS M). Tests of the actors
-//! alone choose that by themselves, and so do those of whole clusters, for every second node. At the end `cargo xtask
-//! cluster` until all its nodes are ready. Before all of them the files of `deploy/`, by their own tools (`tools`).
+//! `test`: every test with a PostgreSQL of its own, those of the parts first, with the simulated hours of the counters
+//! beside them; then those of the whole node, twice, the second time with every remotable ask encoded and decoded
+//! (PROTOCOLS M). Tests of the actors alone choose that by themselves, and so do those of whole clusters, for every second
+//! node. At the end `cargo xtask cluster` until all its nodes are ready. Before all of them the files of `deploy/`, by
+//! their own tools (`tools`).
 //!
 //! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
 //! they share.
@@ -67,12 +68,12 @@ fn tests(
     if !args.is_empty() {
         return stages.must("test", || server.run(&mut chosen(cargo(), args)));
     }
+    let seeds = Seeds::of_commit(workspace);
+    let hours = stages.must("build of parts' tests", || sim::counters(workspace, seeds))?;
     stages.must("test of parts", || server.run(&mut parts(cargo())))?;
     stages.must("test of examples in docs", || {
         server.run(&mut docs(cargo()))
     })?;
-    let seeds = Seeds::of_commit(workspace);
-    sim::counters(workspace, stages, seeds)?;
     let turn = seeds.turn();
     stages.must("test of nodes", || {
         server.run(nodes(cargo()).env(TURN, turn.to_string()))
@@ -81,6 +82,8 @@ fn tests(
         let other = (1 - turn).to_string();
         server.run(nodes(cargo()).env(TURN, other).env(ENCODE_ASKS, "true"))
     })?;
+    // Those that follow have the machine for themselves.
+    hours.end(stages)?;
     stages.must("test of whole clusters, one at a time", || {
         server.run(&mut exact_pass(cargo()))
     })?;
