@@ -11,7 +11,7 @@ use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
 use cluster::{Child, Cluster, System};
 use domain::view::{Cover, Epoch};
-use storage::broker::ledger;
+use storage::broker::ledger_state;
 
 use super::databases::Databases;
 
@@ -49,8 +49,8 @@ impl Agreed {
     ) -> anyhow::Result<Self> {
         let (nodes, carbon) = (Nodes::of(cluster), &databases.carbon);
         let mut read = databases.broker.read().await?;
-        let counted_in = ledger::counted_in(&mut read).await?;
-        let noted_ms = ledger::noted(&mut read).await?;
+        let counted_in = ledger_state::counted_in(&mut read).await?;
+        let noted_ms = ledger_state::noted(&mut read).await?;
         drop(read);
         let store = CarbonRegister::new(carbon.clone(), &cluster.me().id);
         let link = Arc::new(cluster.clone());

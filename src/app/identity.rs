@@ -1,6 +1,6 @@
 //! Who this node is, in this life of it.
 
-use storage::broker::ledger;
+use storage::broker::ledger_state;
 use storage::broker::node::{self, Owner};
 use storage::carbon::identity::{self, Identity};
 use storage::carbon::projection;
@@ -19,7 +19,7 @@ pub(super) async fn raise(
 ) -> anyhow::Result<Identity> {
     let mut read = databases.broker.read().await?;
     let owner = node::find(&mut read).await?;
-    let is_new = owner.is_none() && !ledger::has_run(&mut read).await?;
+    let is_new = owner.is_none() && !ledger_state::has_run(&mut read).await?;
     drop(read);
     // Usage of calls waits there; nobody was let in before a change was applied.
     let mut read = databases.carbon.read().await?;
@@ -46,7 +46,7 @@ pub(super) async fn raise(
     };
     node::save(&mut write, &owner).await?;
     if is_new && me.has_counted {
-        ledger::begin_without_past(&mut write, now_ms).await?;
+        ledger_state::begin_without_past(&mut write, now_ms).await?;
         tracing::error!(
             incarnation = me.incarnation,
             "broker.db was lost: plans whose counts no other traffic manager has are used up (429) until their running \

@@ -41,9 +41,9 @@ use actors::gateway::GatewayHandle;
 use actors::traffic_manager::TrafficManagerHandle;
 use cluster::{Clock, Cluster, NodeHandle, Root, System, spawn_named};
 use headgate_http::gateway::Current;
-use headgate_http::{Checked, Leaving, Readiness, management, server};
+use headgate_http::{Checked, Leaving, Most, Places, Readiness, management, server};
 
-use crate::config::{Config, Role};
+use crate::config::{Config, Management, Role};
 use crate::data_dir::{DataDir, write_file};
 use crate::listeners::{Listeners, Ports, Watched};
 use crate::{telemetry, tls};
@@ -244,11 +244,19 @@ fn ingress(config: &Config, components: &Components) -> anyhow::Result<Option<Cu
     ingress.transpose()
 }
 
+/// How much the management port does at once.
+fn places(config: &Management) -> Places {
+    Places::of(Most {
+        connections: config.max_connections,
+        requests: config.max_requests,
+    })
+}
+
 /// Serves every listener that is configured.
 fn serve(
     listeners: Watched,
     tls: &Arc<rustls::ServerConfig>,
-    router: axum::Router,
+    management: (axum::Router, Places),
     ingress: Option<&Current>,
     leaving: &Leaving,
 ) -> Vec<JoinHandle<()>> {
@@ -256,12 +264,12 @@ fn serve(
     let serving = server::serve(
         listeners.management,
         encrypted,
-        router.clone(),
+        management.clone(),
         leaving.clone(),
     );
     let mut servers = vec![spawn_named("management", serving)];
     if let Some(listener) = listeners.management_http {
-        let serving = server::serve(listener, None, router, leaving.clone());
+        let serving = server::serve(listener, None, management, leaving.clone());
         servers.push(spawn_named("management http", serving));
     }
     if let Some(ingress) = ingress {
@@ -328,7 +336,7 @@ impl Made {
         let mut servers = serve(
             listeners,
             &self.tls.config,
-            router,
+            (router, places(&config.management)),
             ingress.as_ref(),
             leaving,
         );

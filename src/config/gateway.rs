@@ -111,8 +111,8 @@ impl Gateway {
                 Endpoint::read(text, "https", 443)
             })?,
             allow_loopback_endpoints,
-            max_calls: source.take("gateway.max_calls", "16384", most)?,
-            max_connections: source.take("gateway.max_connections", "16384", most)?,
+            max_calls: source.take("gateway.max_calls", "16384", read::most)?,
+            max_connections: source.take("gateway.max_connections", "16384", read::most)?,
             max_memory: source.take("gateway.max_memory", "auto", max_memory)?,
             body_limit: source.take("gateway.body_limit", "2GB", read::bytes)?,
             connect_timeout,
@@ -146,14 +146,6 @@ fn max_memory(text: &str) -> Result<MaxMemory, String> {
 }
 
 /// A number of things that may be there at once.
-fn most(text: &str) -> Result<usize, String> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (1..=1_000_000).contains(number));
-    number.ok_or_else(|| "must be a number from 1 to 1000000".to_owned())
-}
-
 fn max_stale(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         // As long as the control plane names those that it does not reach.

@@ -7,6 +7,7 @@ mod gateway;
 mod listen;
 mod live;
 mod log;
+mod management;
 mod node;
 mod oauth2;
 mod read;
@@ -26,6 +27,7 @@ pub(crate) use gateway::{Gateway, MaxMemory};
 pub(crate) use listen::Listen;
 pub(crate) use live::{Differences, differences, gateway, merged};
 pub(crate) use log::{Log, LogFormat};
+pub(crate) use management::Management;
 pub(crate) use node::{Node, Role};
 pub(crate) use oauth2::Oauth2;
 pub(crate) use source::{ConfigError, Effective, Origin};
@@ -42,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) cluster: Cluster,
     /// None where the node has no role in the control plane.
     pub(crate) databases: Option<Databases>,
+    pub(crate) management: Management,
     pub(crate) gateway: Gateway,
     pub(crate) oauth2: Oauth2,
     pub(crate) traffic_manager: TrafficManager,
@@ -143,6 +146,7 @@ impl Config {
         let listen = Listen::read(&mut source)?;
         let cluster = Cluster::read(&mut source, (&node, file), listen.port_offset)?;
         let databases = Databases::read(&mut source, &node)?;
+        let management = Management::read(&mut source)?;
         let gateway = Gateway::read(&mut source, file)?;
         let oauth2 = Oauth2::read(&mut source, &listen)?;
         let traffic_manager = TrafficManager::read(&mut source)?;
@@ -153,6 +157,7 @@ impl Config {
             listen,
             cluster,
             databases,
+            management,
             gateway,
             oauth2,
             traffic_manager,

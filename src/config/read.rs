@@ -59,6 +59,15 @@ pub(super) fn milliseconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The most of something at once.
+pub(super) fn most(text: &str) -> Result<usize, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 1000000".to_owned())
+}
+
 pub(super) fn list(text: &str) -> Result<Vec<String>, String> {
     let items = text.split(',').map(str::trim);
     Ok(items

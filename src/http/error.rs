@@ -241,6 +241,13 @@ impl ApiError {
         )
     }
 
+    /// 503: there is no place for it now; nothing is logged, for there may be many.
+    #[must_use]
+    pub fn busy(description: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, 503, "Service Unavailable", description)
+    }
+
     /// What is wrong and what may be done about it.
     #[must_use]
     pub fn description(&self) -> &str {

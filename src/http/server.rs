@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Extension, Request};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -32,6 +32,7 @@ use crate::answering::Answering;
 use crate::error::ApiError;
 use crate::leaving::{self, Leaving};
 use crate::patience::Patience;
+use crate::places::{Places, let_in};
 use crate::received::Received;
 use crate::serving::{run, shaken};
 use crate::socket::Socket;
@@ -54,33 +55,45 @@ struct Connection {
 pub async fn serve(
     listening: (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
-    router: Router,
+    (router, places): (Router, Places),
     leaving: Leaving,
 ) {
-    within(Patience::default(), listening, tls, router, leaving).await;
+    within(
+        Patience::default(),
+        listening,
+        tls,
+        (router, places),
+        leaving,
+    )
+    .await;
 }
 
 async fn within(
     patience: Patience,
     (listener, acceptance): (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
-    router: Router,
+    (router, places): (Router, Places),
     leaving: Leaving,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
-    let router = router.layer(from_fn(answered));
-    // Only how long things last is read of it.
+    let router = router
+        .layer(from_fn_with_state(places.clone(), let_in))
+        .layer(from_fn(answered));
+    // Only how long things last, and when, is read of it.
     let clock = Clock::system();
     let connections = TaskTracker::new();
     let mut accepting = Accepting::begin(listener, acceptance);
     while let Some((stream, peer)) = accepting.next(leaving.stopping()).await {
-        let router =
-            router
-                .clone()
-                .layer(Extension(ConnectInfo(peer)))
-                .layer(MapRequestLayer::new(|request: Request| {
-                    request.map(TimedBody::wrap)
-                }));
+        let Some(seat) = places.seat(connections.len(), clock.monotonic()) else {
+            continue;
+        };
+        let router = router
+            .clone()
+            .layer(Extension(ConnectInfo(peer)))
+            .layer(Extension(seat))
+            .layer(MapRequestLayer::new(|request: Request| {
+                request.map(TimedBody::wrap)
+            }));
         let connection = Connection {
             router,
             turn: Arc::new(Turn::new(clock.clone())),
@@ -194,7 +207,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptance = Acceptance::new("listen.management");
-        let serving = serve((listener, acceptance), None, router, leaving.clone());
+        let serving = serve(
+            (listener, acceptance),
+            None,
+            (router, Places::default()),
+            leaving.clone(),
+        );
         spawn_named("test server", serving);
         TcpStream::connect(address).await.unwrap()
     }
@@ -232,7 +250,12 @@ mod tests {
         let listening = (listener, Acceptance::new("listen.management"));
         spawn_named(
             "test server",
-            serve(listening, None, router, leaving.clone()),
+            serve(
+                listening,
+                None,
+                (router, Places::default()),
+                leaving.clone(),
+            ),
         );
         let mut early = TcpStream::connect(address).await.unwrap();
         let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -263,7 +286,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let listening = (listener, Acceptance::new("listen.management"));
-        let serving = within(SHORT, listening, None, router, Leaving::new(SHORT.idle));
+        let serving = within(
+            SHORT,
+            listening,
+            None,
+            (router, Places::default()),
+            Leaving::new(SHORT.idle),
+        );
         spawn_named("test server", serving);
         TcpStream::connect(address).await.unwrap()
     }
@@ -345,7 +374,7 @@ mod tests {
         let serving = serve(
             (listener, acceptance.clone()),
             None,
-            router,
+            (router, Places::default()),
             leaving.clone(),
         );
         let mut serving = pin!(serving);

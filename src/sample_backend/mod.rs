@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use cluster::Clock;
-use headgate_http::{Acceptance, Leaving};
+use headgate_http::{Acceptance, Leaving, Places};
 
 /// The description that the service serves of itself.
 pub(crate) const DESCRIPTION: &str = include_str!("openapi.yaml");
@@ -63,6 +63,7 @@ impl SampleBackend {
         let router = routes::router(clock);
         let watched = (self.listener, Acceptance::new("sample backend"));
         let leaving = Leaving::at(stop, DRAIN);
-        headgate_http::server::serve(watched, None, router, leaving).await;
+        let serves = (router, Places::default());
+        headgate_http::server::serve(watched, None, serves, leaving).await;
     }
 }

@@ -12,11 +12,12 @@ use crate::stage::Finding;
 
 const PAGE: &str = "docs/configuration.md";
 /// Which file has which section, in the page's order.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "node",
     "listen",
     "cluster",
     "database",
+    "management",
     "gateway",
     "oauth2",
     "traffic_manager",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
-use storage::broker::ledger::{self, LastStop, Left};
+use storage::broker::ledger_state::{self, LastStop, Left};
 
 use super::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use super::shard::shard_of;
@@ -220,7 +220,7 @@ async fn a_start_goes_on_from_the_time_that_the_last_run_noted() {
     first.root.stop(DEADLINE).await;
     let broker = storage::broker::open(dir.path()).await.unwrap();
     let mut write = broker.write("test.noted").await.unwrap();
-    let left = ledger::begin(&mut write).await.unwrap();
+    let left = ledger_state::begin(&mut write).await.unwrap();
     assert_eq!(left.last_stop, LastStop::Clean);
     assert!(left.t_ms >= began_ms);
     // As if the clock had been set back by a day since.
@@ -231,7 +231,7 @@ async fn a_start_goes_on_from_the_time_that_the_last_run_noted() {
         lost_ms: None,
         epoch: 0,
     };
-    ledger::end(&mut write, &left).await.unwrap();
+    ledger_state::end(&mut write, &left).await.unwrap();
     write.commit().await.unwrap();
 
     let second = Node::start(dir.path(), 2).await;
@@ -260,7 +260,7 @@ async fn time_is_noted_before_the_first_grant_after_an_idle_time() {
     let answer = answered(&node, ask("gw1", &key("minute", "k"), None, 0)).await;
     assert_eq!(answer.granted, 1);
     let mut write = broker.write("test.noted").await.unwrap();
-    let noted_ms = ledger::begin(&mut write).await.unwrap().t_ms;
+    let noted_ms = ledger_state::begin(&mut write).await.unwrap().t_ms;
     drop(write);
     assert!(
         noted_ms >= asked_ms,

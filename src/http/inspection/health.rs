@@ -21,6 +21,11 @@ const GRACE: Duration = Duration::from_millis(500);
 pub(super) static LIVE: Operation = Operation::new("GET", "/livez", Access::Own, BodyKind::Empty);
 pub(super) static READY: Operation = Operation::new("GET", "/readyz", Access::Own, BodyKind::Empty);
 
+/// Whether this is asked of a node's health.
+pub(crate) fn is_health(path: &str) -> bool {
+    [LIVE.path, READY.path].contains(&path)
+}
+
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }

@@ -5,6 +5,7 @@ mod cluster;
 mod config;
 mod forget;
 mod health;
+pub(crate) use health::is_health;
 mod key_changes;
 mod key_name;
 mod keys;

@@ -1,13 +1,13 @@
-//! Rows of marks and what the ledger remembers of itself.
+//! Rows of marks.
 
 use domain::ledger::{CellKey, Mark, Stamp};
 use domain::policy::TimeUnit;
 use domain::window::WindowSpec;
 
-use super::ledger::{
-    LastStop, begin, begin_without_past, begun, counted_in, delete_ended, list, save, take_part,
-};
+use super::ledger::{LIST, delete_ended, list, save};
+use super::ledger_state::{begin, counted_in, take_part};
 use crate::database::Database;
+use crate::row::Columns as _;
 
 const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
 const T: i64 = 1_700_000_000_000;
@@ -112,22 +112,6 @@ async fn a_row_that_was_cut_or_changed_is_refused_with_all_others_and_with_what_
 }
 
 #[tokio::test]
-async fn a_file_knows_the_view_that_it_took_part_in_first_and_none_that_it_replaces() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = super::open(dir.path()).await.unwrap();
-    let mut write = broker.write("test.begin").await.unwrap();
-    begin_without_past(&mut write, T).await.unwrap();
-    assert_eq!(begun(&mut write).await.unwrap(), None);
-    take_part(&mut write, 5 << 36).await.unwrap();
-    take_part(&mut write, 6 << 36).await.unwrap();
-    write.commit().await.unwrap();
-    let mut write = broker.write("test.begin").await.unwrap();
-    let left = begin(&mut write).await.unwrap();
-    assert_eq!(left.last_stop, LastStop::Crashed);
-    assert_eq!(begun(&mut write).await.unwrap(), Some(5 << 36));
-}
-
-#[tokio::test]
 async fn a_start_with_a_row_that_was_cut_comes_as_far_as_what_to_do_and_a_later_mark_replaces_it() {
     let dir = tempfile::tempdir().unwrap();
     let broker = super::open(dir.path()).await.unwrap();
@@ -166,6 +150,8 @@ async fn a_row_is_another_shards_only_as_it_was_written_and_what_is_over_is_remo
         "shard = 9000",
         "shard = -1",
         "shard = 'three'",
+        "shard = x'04'",
+        "shard = 4.5",
         // As rows of before were, without a sum.
         "shard = 9000, mark = json_remove(mark, '$.sum')",
     ] {
@@ -184,4 +170,24 @@ async fn a_row_is_another_shards_only_as_it_was_written_and_what_is_over_is_remo
         assert_eq!(delete_ended(&mut write, end_ms).await.unwrap(), 1);
         write.commit().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_shard_of_half_a_million_marks_is_found_by_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = super::open(dir.path()).await.unwrap();
+    let mut read = broker.read().await.unwrap();
+    let plan = format!("EXPLAIN QUERY PLAN {LIST}");
+    let query = sqlx::query(sqlx::AssertSqlSafe(plan));
+    let plan = read.all(query.bind(3_i64).bind(256_i64)).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.text("detail").unwrap()).collect();
+    let searches = plan
+        .iter()
+        .filter(|step| step.starts_with("SEARCH"))
+        .count();
+    assert_eq!(searches, 3, "{plan:?}");
+    assert!(
+        !plan.iter().any(|step| step.starts_with("SCAN")),
+        "{plan:?}"
+    );
 }

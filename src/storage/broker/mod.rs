@@ -1,6 +1,9 @@
 //! Broker: what must be delivered or remembered later. A file of the node alone.
 
 pub mod ledger;
+pub mod ledger_state;
+#[cfg(test)]
+mod ledger_state_tests;
 #[cfg(test)]
 mod ledger_tests;
 pub mod node;
@@ -48,6 +51,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             7,
             "ledger begun",
             include_str!("../../../migrations/broker/0007_ledger_begun.sql"),
+        ),
+        (
+            8,
+            "ledger checksum",
+            include_str!("../../../migrations/broker/0008_ledger_checksum.sql"),
         ),
     ],
 };

@@ -1,5 +1,7 @@
 //! Carbon: the node's identity and last known state. A file of the node alone.
 
+#[cfg(test)]
+mod checksum_tests;
 pub mod consumers;
 pub mod hold;
 pub mod identity;
@@ -78,6 +80,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             13,
             "hold",
             include_str!("../../../migrations/carbon/0013_hold.sql"),
+        ),
+        (
+            14,
+            "checksums",
+            include_str!("../../../migrations/carbon/0014_checksums.sql"),
         ),
     ],
 };

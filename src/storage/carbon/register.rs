@@ -287,7 +287,8 @@ fn checksum_of(snapshot: &[u8]) -> u32 {
     checksum(&[snapshot]).max(1)
 }
 
-const REMEDY: &str = "give the node back its own data directory as it was, or start it with an empty one: it joins as \
+/// What to do where promises are not as they were written.
+pub(super) const REMEDY: &str = "give the node back its own data directory as it was, or start it with an empty one: it joins as \
                       a new node then, and an operator takes the old one's vote away (headgate cluster voters)";
 
 fn damaged(what: impl Into<String>) -> StoreError {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError};
 use domain::view::{Epoch, NodeTime};
-use storage::broker::ledger::{self, LastStop, Left};
+use storage::broker::ledger;
+use storage::broker::ledger_state::{self, LastStop, Left};
 use storage::{Database, StoreError};
 
 use super::shards::ShardsMessage;
@@ -104,14 +105,14 @@ async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
         return Ok(());
     }
     let mut write = arguments.broker.write("broker.ledger.begin").await?;
-    let left = ledger::begin(&mut write).await?;
-    let begun = ledger::begun(&mut write).await?;
+    let left = ledger_state::begin(&mut write).await?;
+    let begun = ledger_state::begun(&mut write).await?;
     let begun = begun.map(Epoch::of_number);
     let noted_ms = (left.last_stop != LastStop::Never).then_some(left.t_ms);
     let now_ms = site.now_ms();
     let mut time = NodeTime::new(noted_ms, now_ms);
     if let Some(t_ms) = time.due_note(now_ms) {
-        ledger::note(&mut write, t_ms).await?;
+        ledger_state::note(&mut write, t_ms).await?;
         write.commit().await?;
         time.noted(t_ms);
     } else {
@@ -211,7 +212,7 @@ impl Keeper {
             lost_ms,
             epoch,
         };
-        ledger::end(&mut write, &left).await?;
+        ledger_state::end(&mut write, &left).await?;
         write.commit().await?;
         Ok(cells)
     }
@@ -219,7 +220,7 @@ impl Keeper {
 
 async fn write(broker: &Database, t_ms: i64) -> Result<(), StoreError> {
     let mut write = broker.write("broker.ledger.note").await?;
-    ledger::note(&mut write, t_ms).await?;
+    ledger_state::note(&mut write, t_ms).await?;
     write.commit().await
 }
 
@@ -235,6 +236,6 @@ pub(in crate::traffic_manager) async fn sweep(
 
 async fn write_beginning(broker: &Database, epoch: Epoch) -> Result<(), StoreError> {
     let mut write = broker.write("broker.ledger.note").await?;
-    ledger::take_part(&mut write, epoch.number()).await?;
+    ledger_state::take_part(&mut write, epoch.number()).await?;
     write.commit().await
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use domain::ledger::{Effect, Input, Ledger, Mark, Policies, Recovery, Source, Stamp};
 use domain::view::{Deed, Epoch, Event, Life, Origin, Place, Rank, Seat, View, Words};
-use storage::broker::ledger::{LastStop, Left};
+use storage::broker::ledger_state::{LastStop, Left};
 
 use super::counted;
 use super::site::{Fed, Site};

@@ -10,7 +10,7 @@ use cluster::{AskError, Asking, Child, Clock, Register, RegisterLink, Root, Syst
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
 use domain::view::{Cover, Epoch, Life, Patience, Phase};
-use storage::broker::ledger;
+use storage::broker::ledger_state;
 use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
@@ -94,7 +94,7 @@ struct Members {
 /// The latest view that a disk took part in.
 pub(in crate::traffic_manager) async fn counted_in(broker: &Database) -> Option<Epoch> {
     let mut read = broker.read().await.unwrap();
-    let latest = ledger::counted_in(&mut read).await.unwrap();
+    let latest = ledger_state::counted_in(&mut read).await.unwrap();
     latest.map(Epoch::of_number)
 }
 
@@ -336,7 +336,7 @@ impl Members {
         let broker = broker::open(&dir.join(name)).await.unwrap();
         let mut write = broker.write("test.begin").await.unwrap();
         let now_ms = self.system.clock.now_ms();
-        let begun = ledger::begin_without_past(&mut write, now_ms).await;
+        let begun = ledger_state::begin_without_past(&mut write, now_ms).await;
         begun.unwrap();
         write.commit().await.unwrap();
         broker.close().await;
