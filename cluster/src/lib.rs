@@ -89,6 +89,8 @@ pub use ticker::Ticker;
 pub use times::Lately;
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod silent;
 #[cfg(test)]
 mod tests;

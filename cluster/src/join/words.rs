@@ -169,7 +169,8 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             answer(&mut bytes, said).await.unwrap();
-            assert_eq!(hex(&bytes[8..]), body);
+            let expected = format!("fdeb0001{:08x}{body}", body.len() / 2);
+            assert_eq!(hex(&bytes), expected);
         }
     }
 }
