@@ -43,6 +43,7 @@ mod supervisor;
 mod task;
 mod ticker;
 mod times;
+mod told;
 mod transport;
 mod untaken;
 mod view;
