@@ -28,6 +28,14 @@ pub fn joining(name: &str, roles: &str, token: &str) -> Options {
     options
 }
 
+/// The same by the flag, as operators are told.
+fn joining_by_flag(name: &str, roles: &str, token: &str) -> Options {
+    let mut options = options(name, roles, "");
+    let words = ["--config", "headgate.toml", "--join", token];
+    options.flags = words.map(str::to_owned).to_vec();
+    options
+}
+
 /// The first node of a cluster.
 pub async fn founder(name: &str) -> Node {
     Node::start_with(over_tls(name, CONTROL, "")).await
@@ -74,7 +82,7 @@ async fn a_trio_over_tls_serves_calls_and_needs_no_token_at_its_next_start() {
     let tokens = [token(&control), token(&control)];
     let (traffic, gateway) = tokio::join!(
         Node::start_with(joining("tm1", "traffic-manager", &tokens[0])),
-        Node::start_with(joining("gw1", "gateway", &tokens[1])),
+        Node::start_with(joining_by_flag("gw1", "gateway", &tokens[1])),
     );
     let admin = control.admin_token().await;
     let api = control
