@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::JoinToken;
 use serde_json::Value;
@@ -179,6 +180,13 @@ async fn a_token_that_is_late_mangled_or_of_another_cluster_is_refused_with_the_
         change(&mut token);
         token
     };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs();
+    let output = asked(&control, &["--output", "json"]);
+    let usual: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let good_for = usual["expires"].as_u64().expect("a time") - now;
+    // Unasked it is good for a quarter of an hour, from when it is made.
+    assert!((900..=910).contains(&good_for), "{good_for} s");
     let output = asked(&control, &["--ttl", "1s", "--output", "json"]);
     let late: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let address = control.cluster_address();
