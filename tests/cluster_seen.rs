@@ -1,8 +1,10 @@
 //! What operators see of a cluster: metrics of members and asks, `headgate status` on any node.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use crate::cluster::Trio;
+use crate::cluster::{CONTROL, Trio};
 use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::platform::{DEVPORTAL, text};
@@ -122,6 +124,15 @@ fn status(node: &Node, words: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), told)
 }
 
+/// What each of the three does.
+fn roles_of(name: &str) -> &'static str {
+    match name {
+        "cp1" => CONTROL,
+        "tm1" => "traffic-manager",
+        _ => "gateway",
+    }
+}
+
 #[tokio::test]
 async fn status_shows_members_and_where_the_change_log_stands_on_any_node() {
     let trio = Trio::start().await;
@@ -135,6 +146,11 @@ async fn status_shows_members_and_where_the_change_log_stands_on_any_node() {
             assert_eq!(text(member, "health"), "up");
             assert_eq!(text(member, "version"), env!("CARGO_PKG_VERSION"));
             assert!(member["since"].as_i64() > Some(0), "{member}");
+            let roles = member["roles"].as_array().expect("roles");
+            let has = |role: &str| roles.iter().any(|one| one == role);
+            let own = roles_of(text(member, "name"));
+            assert!(own.split(',').all(has), "{member}");
+            assert_eq!(has("gateway"), own == "gateway", "{member}");
         }
         let log = &told["changeLog"];
         assert!(log["head"].as_u64() > Some(0), "{log}");
@@ -157,6 +173,13 @@ async fn status_shows_members_and_where_the_change_log_stands_on_any_node() {
     assert!(of("tm1").contains("no answer"), "{told}");
     assert!(of("cp1").contains(" up "), "{told}");
     assert!(of("gw1 *").contains(" up "), "{told}");
+    let column_of_roles = of("NODE").find("ROLES").expect("a column");
+    for (row, name) in [("cp1", "cp1"), ("tm1", "tm1"), ("gw1 *", "gw1")] {
+        let told_roles = of(row).get(column_of_roles..).expect("a column");
+        let told_roles = told_roles.split(' ').next().unwrap_or_default();
+        let told_roles: BTreeSet<&str> = told_roles.split(',').collect();
+        assert_eq!(told_roles, roles_of(name).split(',').collect(), "{told}");
+    }
     assert!(told.contains("change log: "), "{told}");
     assert!(!told.contains('\u{1b}'), "no colours where nobody looks");
     let column = |row: &str, word: &str| row.find(word);

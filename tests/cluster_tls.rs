@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::JoinToken;
 use serde_json::Value;
@@ -25,6 +26,14 @@ pub fn over_tls(name: &str, roles: &str, seeds: &str) -> Options {
 pub fn joining(name: &str, roles: &str, token: &str) -> Options {
     let mut options = options(name, roles, "");
     set(&mut options, "HEADGATE__CLUSTER__JOIN", token);
+    options
+}
+
+/// The same by the flag, as operators are told.
+fn joining_by_flag(name: &str, roles: &str, token: &str) -> Options {
+    let mut options = options(name, roles, "");
+    let words = ["--config", "headgate.toml", "--join", token];
+    options.flags = words.map(str::to_owned).to_vec();
     options
 }
 
@@ -74,7 +83,7 @@ async fn a_trio_over_tls_serves_calls_and_needs_no_token_at_its_next_start() {
     let tokens = [token(&control), token(&control)];
     let (traffic, gateway) = tokio::join!(
         Node::start_with(joining("tm1", "traffic-manager", &tokens[0])),
-        Node::start_with(joining("gw1", "gateway", &tokens[1])),
+        Node::start_with(joining_by_flag("gw1", "gateway", &tokens[1])),
     );
     let admin = control.admin_token().await;
     let api = control
@@ -171,6 +180,13 @@ async fn a_token_that_is_late_mangled_or_of_another_cluster_is_refused_with_the_
         change(&mut token);
         token
     };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs();
+    let output = asked(&control, &["--output", "json"]);
+    let usual: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let good_for = usual["expires"].as_u64().expect("a time") - now;
+    // Unasked it is good for a quarter of an hour, from when it is made.
+    assert!((900..=910).contains(&good_for), "{good_for} s");
     let output = asked(&control, &["--ttl", "1s", "--output", "json"]);
     let late: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let address = control.cluster_address();

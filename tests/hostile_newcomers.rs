@@ -1,10 +1,10 @@
-//! Nodes of other clusters at the cluster port, hundreds of them: refused and counted, told of in short, and
-//! members do not notice.
+//! Nodes of other clusters and scans at the cluster port, hundreds of them: refused and counted, told of in short, and
+//! members do not notice; nor do they hide from the log who is refused for something else.
 
 use crate::cluster_tls::{founder, metric};
 use crate::hostile_cluster::Pair;
 use crate::support::eventually;
-use crate::support::stranger::{SPOKEN, Stranger, hello_of};
+use crate::support::stranger::{HELLO, SPOKEN, Stranger, hello_of, message, told};
 
 const MANY: u64 = 300;
 const REFUSED: &str = "headgate_cluster_newcomers_refused_total";
@@ -56,10 +56,67 @@ async fn hundreds_of_nodes_of_another_cluster_are_refused_and_disturb_nobody() {
     };
     attack(20).await;
     let before = metric(&pair.control, REFUSED).await;
-    let length = pair.control.log().len();
     pair.withstands(0, attack(MANY)).await;
     assert!(metric(&pair.control, REFUSED).await >= before + MANY);
-    let log = pair.control.log();
-    let told = log[length..].matches("belongs to another cluster").count();
-    assert!(told < 30, "told {told} times of {MANY}");
+    // A few a minute, whatever they are called.
+    let told = |kind: &str| {
+        let lines = pair.control.lines("a node was refused");
+        lines.iter().filter(|line| line["kind"] == kind).count()
+    };
+    let of_cluster = told("cluster");
+    assert!((1..=10).contains(&of_cluster), "told {of_cluster} times");
+    // They hide nobody who is refused for something else.
+    assert_eq!(told("version"), 0);
+    let mut far = Stranger::plain(&address).await;
+    far.send(&hello_of("", "far", [100, 101])).await;
+    far.closed().await;
+    eventually(10, "it is told of", || async {
+        (told("version") == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_scan_of_the_port_hides_nothing_that_is_closed_for_another_reason() {
+    let pair = Pair::in_the_clear().await;
+    let address = pair.control.cluster_address();
+    pair.withstands(MANY, async {
+        for _ in 0..MANY {
+            let mut scan = Stranger::plain(&address).await;
+            scan.send(b"GET / HTTP/1.1\r\n\r\n").await;
+            scan.closed().await;
+        }
+    })
+    .await;
+    let of_scan = told(&pair.control).get("stranger").copied();
+    assert!(
+        (1..=2).contains(&of_scan.unwrap_or_default()),
+        "{of_scan:?}"
+    );
+    let good = hello_of("", "stranger", SPOKEN);
+    let body = &good[8..];
+    let mut oversized = HELLO.to_be_bytes().to_vec();
+    oversized.extend([0, 1, 0x7f, 0xff, 0xff, 0xff]);
+    let rows = [
+        ("oversized", oversized),
+        ("malformed", message(HELLO, 1, &[0xff; 64])),
+        ("version", message(HELLO, 9, body)),
+        ("unfinished", good[..good.len() - 1].to_vec()),
+        ("late", good[..4].to_vec()),
+    ];
+    for (kind, words) in rows {
+        assert_eq!(told(&pair.control).get(kind), None, "{kind}");
+        let mut stranger = pair.greeted().await;
+        stranger.send(&words).await;
+        if kind == "unfinished" {
+            stranger.ends().await;
+        }
+        stranger.closed().await;
+        eventually(10, kind, || async {
+            told(&pair.control).contains_key(kind).then_some(())
+        })
+        .await;
+    }
+    let all = told(&pair.control);
+    assert!(all.values().all(|count| *count <= 2), "{all:?}");
 }

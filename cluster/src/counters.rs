@@ -1,10 +1,9 @@
 //! What happened at the cluster's edge, for metrics; and one line of it in the log at a time.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,10 +12,15 @@ use crate::kinds::Kinds;
 use crate::members::Health;
 use crate::protocol::{PROTOCOL, PROTOCOL_BEFORE};
 use crate::seldom::Seldom;
+use crate::told::{Told, ToldByKind};
 
-/// Between two lines about newcomers that were refused: whoever dials without end fills no log.
-const QUIET: Duration = Duration::from_secs(1);
-/// The same about certificates.
+/// Between two lines about strangers that were closed for one reason: whoever dials without end fills no log.
+const QUIET_STRANGERS: Duration = Duration::from_secs(60);
+/// In this time there are some lines about newcomers that were refused for one kind of reason, and no more.
+const QUIET_NEWCOMERS: Duration = Duration::from_secs(60);
+/// How many: nodes of one cluster that are started at a time with one fault.
+const NEWCOMERS: u32 = 5;
+/// Between two lines about certificates.
 const QUIET_CERTIFICATES: Duration = Duration::from_secs(60);
 /// The same about asks of one kind that are not understood.
 const QUIET_ASKS: Duration = Duration::from_secs(60);
@@ -60,15 +64,17 @@ pub struct Counters {
     pub probe_times: Times,
     /// Changes of members' states, by the new one.
     pub transitions: Transitions,
-    /// When a newcomer's refusal was told last.
-    told: Told,
+    /// When a stranger was told of, by the kind of reason.
+    told_strangers: ToldByKind,
+    /// When a newcomer's refusal was, by the kind of reason.
+    told_refusals: ToldByKind,
     /// Which of them are told of, by their names and the reasons.
     told_newcomers: Mutex<Seldom>,
     told_newcomers_since: OnceLock<Instant>,
     /// When a certificate's was, of those who dial and of those who are dialed.
     told_certificates: [Told; 2],
     /// When an ask was that is not understood, by what it asks; one for all that is not known here.
-    told_asks: Mutex<BTreeMap<&'static str, Arc<Told>>>,
+    told_asks: ToldByKind,
 }
 
 /// Changes of members' states, by the new one.
@@ -154,20 +160,18 @@ impl Times {
         (self.count.load(Ordering::Relaxed), sum)
     }
 }
-/// When something was told last.
-#[derive(Debug, Default)]
-struct Told(Mutex<Option<Instant>>);
-
 // === impl Counters ===
 
 impl Counters {
-    /// Counts a stranger; told at the first of each thousand, so that a flood fills no log.
-    pub(crate) fn turned_away(&self, peer: SocketAddr, reason: &str) {
-        let before = self.turned_away.fetch_add(1, Ordering::Relaxed);
-        if before.is_multiple_of(1_000) {
-            tracing::warn!(%peer, reason, count = before + 1, "connection to the cluster port was closed");
+    /// Counts a stranger. Told once a minute by `kind`, so that a flood fills no log, and one for one reason hides
+    /// nobody who is closed for another.
+    pub(crate) fn turned_away(&self, peer: SocketAddr, kind: &'static str, reason: &dyn Display) {
+        let count = self.turned_away.fetch_add(1, Ordering::Relaxed) + 1;
+        let reason: String = reason.to_string().chars().take(REASON).collect();
+        if self.told_strangers.may(kind, 1, QUIET_STRANGERS) {
+            tracing::warn!(%peer, kind, %reason, count, "connection to the cluster port was closed");
         } else {
-            tracing::debug!(%peer, reason, "connection to the cluster port was closed");
+            tracing::debug!(%peer, kind, %reason, count, "connection to the cluster port was closed");
         }
     }
 
@@ -195,37 +199,40 @@ impl Counters {
     }
 
     fn may_tell_of_asks(&self, name: &'static str) -> bool {
-        let mut told = self
-            .told_asks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let told = Arc::clone(told.entry(name).or_default());
-        told.may(QUIET_ASKS)
+        self.told_asks.may(name, 1, QUIET_ASKS)
     }
 
     /// Counts a node that may not come in, and says why: of each at the first time and then ever more seldom, of all
-    /// together at most once a second.
-    pub(crate) fn newcomer_refused(&self, peer: SocketAddr, name: &str, reason: &dyn Display) {
+    /// that are refused for one `kind` of reason, whatever they are called, a few a minute.
+    pub(crate) fn newcomer_refused(
+        &self,
+        peer: SocketAddr,
+        name: &str,
+        (kind, reason): (&'static str, &dyn Display),
+    ) {
         let count = self.newcomers_refused.fetch_add(1, Ordering::Relaxed) + 1;
         let name: String = name.chars().take(NAME).collect();
         // Strangers' words may be part of it.
         let reason: String = reason.to_string().chars().take(REASON).collect();
-        if self.may_tell_of_newcomer(&format!("{name}: {reason}")) {
-            tracing::warn!(%peer, name, %reason, count, "a node was refused");
+        if self.may_tell_of_newcomer(&format!("{name}: {reason}"), kind) {
+            tracing::warn!(%peer, name, kind, %reason, count, "a node was refused");
         } else {
-            tracing::debug!(%peer, name, %reason, count, "a node was refused");
+            tracing::debug!(%peer, name, kind, %reason, count, "a node was refused");
         }
     }
 
-    fn may_tell_of_newcomer(&self, newcomer: &str) -> bool {
+    fn may_tell_of_newcomer(&self, newcomer: &str, kind: &'static str) -> bool {
         let began = self.told_newcomers_since.get_or_init(Instant::now);
         let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut told = (self.told_newcomers)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let may = told.count(newcomer, now_ms).is_some() && self.told.may(QUIET);
+        if told.count(newcomer, now_ms).is_none() {
+            return false;
+        }
+        let may = self.told_refusals.may(kind, NEWCOMERS, QUIET_NEWCOMERS);
         if !may && told.is_first(newcomer) {
-            // Somebody else was told of just now: the next time, then.
+            // Others were told of just now: the next time, then.
             told.forget(newcomer);
         }
         may
@@ -255,19 +262,5 @@ impl Counters {
 
     pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// === impl Told ===
-
-impl Told {
-    /// Whether it may be told again.
-    fn may(&self, quiet: Duration) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = told.is_none_or(|told| told.elapsed() >= quiet);
-        if may {
-            *told = Some(Instant::now());
-        }
-        may
     }
 }

@@ -2,6 +2,7 @@
 //! they may come in (W1, W6, M1). Short, with a bound and a deadline, so that a stranger costs
 //! nothing.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -118,6 +119,8 @@ pub(crate) enum HelloError {
     Io(#[from] std::io::Error),
     #[error("not a node of a headgate cluster")]
     Stranger,
+    #[error("its first words have {0} bytes, more than any node's")]
+    Oversized(usize),
     #[error("{0}")]
     Codec(#[from] CodecError),
 }
@@ -143,6 +146,25 @@ impl FirstWords {
         match kind {
             BULK => Ok(Self::Bulk(decode(BULK, SHAPE, &bytes)?)),
             kind => Ok(Self::Hello(decode(kind, SHAPE, &bytes)?)),
+        }
+    }
+}
+
+// === impl HelloError ===
+
+impl HelloError {
+    /// What it is in a word, by which it is told of: one of few, whatever a stranger says.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Io(error) => match error.kind() {
+                ErrorKind::UnexpectedEof => "unfinished",
+                ErrorKind::InvalidData => "not TLS",
+                _ => "connection",
+            },
+            Self::Stranger => "stranger",
+            Self::Oversized(_) | Self::Codec(CodecError::TooLarge) => "oversized",
+            Self::Codec(CodecError::Malformed { .. }) => "malformed",
+            Self::Codec(CodecError::Unsupported { .. }) => "version",
         }
     }
 }
@@ -175,6 +197,24 @@ impl Refusal {
                 | Self::Fact(_)
                 | Self::Certificate(_)
         )
+    }
+
+    /// What it is in a word, by which it is told of.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Version { .. } => "version",
+            Self::Cluster(_) => "cluster",
+            Self::NameTaken(_) => "name",
+            Self::Superseded(_) => "superseded",
+            Self::Running => "running",
+            Self::Fact(_) => "fact",
+            Self::Connected => "connected",
+            Self::Forming => "forming",
+            Self::Challenged => "challenged",
+            Self::Itself => "itself",
+            Self::Full => "full",
+            Self::Certificate(_) => "certificate",
+        }
     }
 
     /// Whether the two cannot both be members.
@@ -227,8 +267,11 @@ async fn message(
     let mut bytes = vec![0; HEAD];
     from.read_exact(&mut bytes).await?;
     let (kind, _, length) = head(&bytes).ok_or(HelloError::Stranger)?;
-    if !kinds.contains(&kind) || length > LIMIT {
+    if !kinds.contains(&kind) {
         return Err(HelloError::Stranger);
+    }
+    if length > LIMIT {
+        return Err(HelloError::Oversized(length));
     }
     bytes.resize(HEAD + length, 0);
     let body = bytes.get_mut(HEAD..).unwrap_or_default();

@@ -43,6 +43,7 @@ mod supervisor;
 mod task;
 mod ticker;
 mod times;
+mod told;
 mod transport;
 mod untaken;
 mod view;
@@ -88,6 +89,8 @@ pub use task::spawn_named;
 pub use ticker::Ticker;
 pub use times::Lately;
 
+#[cfg(test)]
+mod golden_tests;
 #[cfg(test)]
 mod silent;
 #[cfg(test)]

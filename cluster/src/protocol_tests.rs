@@ -154,27 +154,3 @@ async fn an_unknown_kind_a_later_version_and_a_malformed_message_are_answered_as
     let answer = path.ask(good, SOON).await;
     assert_eq!(answer, Ok(fault(AskError::Unsupported)));
 }
-
-#[test]
-fn what_nodes_ask_of_themselves_has_the_versions_that_the_page_says() {
-    fn row<R: Request>() -> String {
-        let before = match R::BEFORE {
-            Some(before) => Some(before.version()),
-            None => (R::SINCE <= PROTOCOL_BEFORE).then_some(R::VERSION),
-        };
-        let before = before.map_or("-".to_owned(), |version| version.to_string());
-        format!("` {} | {before} | {} |", R::KIND, R::VERSION)
-    }
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocols.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    for row in [
-        row::<crate::node::Probe>(),
-        row::<crate::about::AskAbout>(),
-        row::<crate::register::AskRegister>(),
-        row::<crate::inspect::AskActors>(),
-        row::<crate::inspect::RestartActor>(),
-        row::<crate::inspect::AskSettings>(),
-    ] {
-        assert!(page.contains(&row), "{row}");
-    }
-}

@@ -380,3 +380,7 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+#[path = "change_golden_tests.rs"]
+mod golden_tests;

@@ -254,6 +254,17 @@ impl Node {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
+    /// What its log tells in these words.
+    pub fn lines(&self, message: &str) -> Vec<Value> {
+        let log = self.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        lines
+            .filter(|line: &Value| line["message"] == message)
+            .collect()
+    }
+
     /// Its log tells of these orders of the operator in turn, one line for each outcome, which begins so.
     pub async fn has_audited(&self, what: &str, (field, of): (&str, &str), outcomes: &[&str]) {
         let audited = || {

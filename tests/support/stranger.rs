@@ -1,6 +1,7 @@
 //! Whoever dials a cluster port without being a node: in the clear, over TLS without a certificate, or
 //! with one that was taken from a node's data directory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use super::node::Node;
 
 /// The kinds of first words.
 pub const HELLO: u16 = 65_000;
@@ -91,6 +94,16 @@ impl Stranger {
         bytes.truncate(length);
         bytes
     }
+}
+
+/// How often a node's log tells of strangers that were closed, by the kind of reason.
+pub fn told(node: &Node) -> BTreeMap<String, usize> {
+    let mut told = BTreeMap::new();
+    for line in node.lines("connection to the cluster port was closed") {
+        let kind = line["kind"].as_str().expect("a kind").to_owned();
+        *told.entry(kind).or_default() += 1;
+    }
+    told
 }
 
 fn pem(node: &Path) -> Vec<u8> {

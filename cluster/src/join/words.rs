@@ -80,6 +80,23 @@ enum Answer {
     Refused(NotAdmitted),
 }
 
+// === impl NotAdmitted ===
+
+impl NotAdmitted {
+    /// What it is in a word, by which it is told of.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown token",
+            Self::Expired => "expired token",
+            Self::Cluster(_) => "cluster",
+            Self::Running(_) => "running",
+            Self::Malformed => "malformed request",
+            Self::Unavailable => "unavailable",
+            Self::Roles(_) => "roles",
+        }
+    }
+}
+
 // === impl JoinAsk, Admitted ===
 
 impl fmt::Debug for JoinAsk {
@@ -169,7 +186,8 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             answer(&mut bytes, said).await.unwrap();
-            assert_eq!(hex(&bytes[8..]), body);
+            let expected = format!("fdeb0001{:08x}{body}", body.len() / 2);
+            assert_eq!(hex(&bytes), expected);
         }
     }
 }

@@ -293,3 +293,60 @@ fn a_connection_that_held_is_dialed_again_at_once_and_one_that_did_not_is_dialed
         assert_eq!(pause_ms <= AT_ONCE_MS, held_ms > 10, "{held_ms} {pause_ms}");
     }
 }
+
+/// What node 0 told of node 1, and forgets it.
+fn told(world: &mut World) -> Vec<(Health, String)> {
+    let turns = std::mem::take(&mut world.turns).into_iter();
+    let of_one = turns.filter(|(at, turn)| *at == 0 && turn.name == "n1");
+    of_one.map(|(_, turn)| (turn.to, turn.reason)).collect()
+}
+
+#[test]
+fn each_change_of_state_is_told_with_its_reason() {
+    let mut world = World::new(2, 1);
+    world.run(8_000);
+    let up = |reason: &str| vec![(Health::Up, reason.to_owned())];
+    assert_eq!(told(&mut world), up("connected"));
+    world.nodes[1].paused = true;
+    world.run(2_900);
+    let silent = told(&mut world);
+    let [(Health::Suspect, reason)] = silent.as_slice() else {
+        panic!("{silent:?}");
+    };
+    let silent_ms = reason.strip_prefix("silent for ").unwrap();
+    let silent_ms: u64 = silent_ms.strip_suffix(" ms").unwrap().parse().unwrap();
+    assert!((2_000..2_900).contains(&silent_ms), "{reason}");
+    world.nodes[1].paused = false;
+    world.run(2_000);
+    assert_eq!(told(&mut world), up("answers again"));
+    world.nodes[1].paused = true;
+    world.run(6_000);
+    let evicted = told(&mut world);
+    let [(Health::Suspect, _), (Health::Down, reason)] = evicted.as_slice() else {
+        panic!("{evicted:?}");
+    };
+    assert!(reason.starts_with("silent for 5"), "{reason}");
+    world.nodes[1].paused = false;
+    world.run(12_000);
+    assert_eq!(told(&mut world), up("connected"));
+    world.kill(1);
+    world.run(100);
+    let down = |reason: &str| vec![(Health::Down, reason.to_owned())];
+    assert_eq!(told(&mut world), down("connection lost"));
+}
+
+#[test]
+fn who_said_that_it_leaves_has_left_when_its_connection_ends() {
+    let mut world = World::new(2, 1);
+    world.run(8_000);
+    told(&mut world);
+    let link = world.nodes[0].table.link_of("id01").unwrap();
+    let mut gossip = world.nodes[1].table.gossip();
+    gossip.leaving = true;
+    let now = world.clock(0);
+    world.nodes[0].table.heard(now, link, &gossip);
+    let effects = world.nodes[0].table.lost(now, link, 1);
+    world.act(0, effects);
+    let left = (Health::Down, "left".to_owned());
+    assert_eq!(told(&mut world), [left]);
+}

@@ -136,7 +136,8 @@ impl Links {
             && let Some(from) = link.unready_from
             && table.is_stranger(&link.with.peer)
         {
-            counters.turned_away(from, "it was welcomed and did not become a member");
+            let reason = "it was welcomed and did not become a member";
+            counters.turned_away(from, "no member", &reason);
         }
     }
 

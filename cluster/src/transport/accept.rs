@@ -71,7 +71,7 @@ pub(crate) async fn accept<D: Gate>(
         let place = match places.take(peer.ip()) {
             Ok(place) => place,
             Err(reason) => {
-                counters.turned_away(peer, reason);
+                counters.turned_away(peer, "too many", &reason);
                 continue;
             }
         };
@@ -87,11 +87,12 @@ pub(crate) async fn accept<D: Gate>(
             tokio::select! {
                 greeted = tokio::time::timeout(DEADLINE, greeted) => match greeted {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => counters.turned_away(peer, &error.to_string()),
-                    Err(_) => counters.turned_away(peer, "did not say who it is in time"),
+                    Ok(Err(error)) => counters.turned_away(peer, error.kind(), &error),
+                    Err(_) => counters.turned_away(peer, "late", &"did not say who it is in time"),
                 },
                 () = place.given_away() => {
-                    counters.turned_away(peer, "said nothing, and another one needs its place");
+                    let reason = "said nothing, and another one needs its place";
+                    counters.turned_away(peer, "silent", &reason);
                 }
             }
         };
@@ -168,7 +169,7 @@ async fn welcome<D: Gate>(
         }
         Err(refusal) => {
             if refusal.is_final() {
-                counters.newcomer_refused(peer, &name, &refusal);
+                counters.newcomer_refused(peer, &name, (refusal.kind(), &refusal));
             }
             Answer::Refused(refusal).write(&mut stream).await
         }
@@ -195,7 +196,7 @@ async fn carry<D: Gate>(
             Ok(())
         }
         Err(reason) => {
-            counters.turned_away(peer, reason);
+            counters.turned_away(peer, "nobody's", &reason);
             let answer = BulkAnswer::Refused(reason.to_owned());
             answer.write(&mut stream).await
         }
@@ -215,7 +216,7 @@ async fn admit(
     let answer = admission.admit(ask).await;
     match &answer {
         Ok(_) => tracing::info!(%peer, id, name, "a node was admitted with a token"),
-        Err(reason) => counters.newcomer_refused(peer, &name, reason),
+        Err(reason) => counters.newcomer_refused(peer, &name, (reason.kind(), reason)),
     }
     join::answer(stream, answer).await?;
     stream.shutdown().await?;

@@ -10,6 +10,8 @@
 //! | `gateway/usage` | events on their way to the usage store |
 
 mod accounts;
+#[cfg(test)]
+mod batch_tests;
 mod call_sums;
 mod caller;
 mod consumers;

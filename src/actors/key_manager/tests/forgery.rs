@@ -281,6 +281,43 @@ fn mirrored(token: &str) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// The other spellings of a signature whose last digit has four bits that say nothing: of 64 bytes and of 256.
+fn low_bits(token: &str) -> Vec<String> {
+    let (rest, last) = token.split_at(token.len() - 1);
+    let signature = token.rsplit('.').next().unwrap();
+    assert_eq!(signature.len() % 4, 2, "two of six bits count");
+    let at = DIGITS.find(last).unwrap();
+    let same = (0..16).map(|low| at / 16 * 16 + low);
+    let others = same.filter(|other| *other != at);
+    others
+        .map(|other| format!("{rest}{}", &DIGITS[other..=other]))
+        .collect()
+}
+
+/// Those of base64url, by value.
+const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+#[tokio::test]
+async fn bits_of_a_signature_that_say_nothing_lead_around_no_revocation() {
+    for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::Rs256] {
+        let bench = bench(algorithm).await;
+        let (good, client) = sample(&bench).await;
+        assert!(bench.is_good(&good.token).await);
+        let others = low_bits(&good.token);
+        assert_eq!(others.len(), 15);
+        for other in &others {
+            // The same token or none, and known by now in either case.
+            let refused = bench.refusal(other).await;
+            assert!(matches!(refused, None | Some(RefusalReason::Malformed)));
+        }
+        let applied = bench.km.revoke(client, good.token.clone()).await.unwrap();
+        assert!(applied.is_some());
+        for spelling in others.iter().chain([&good.token]) {
+            assert!(!bench.is_good(spelling).await, "{algorithm:?} {spelling}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_revoked_token_stays_refused_in_every_spelling() {
     let bench = bench(SigningAlgorithm::Es256).await;
