@@ -20,12 +20,33 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// That nobody can is told so seldom.
 const TOLD_AGAIN: Duration = Duration::from_secs(60 * 60);
 
+/// When it is to be told that nobody can: time since the machine was started, which may have been just now.
+struct Telling(Duration);
+
 /// What is shown, and by what it is renewed.
 #[derive(Clone)]
 pub(super) struct Renewal {
     pub(super) shown: Mutual,
     /// What this node admits others by, where it does.
     pub(super) admits: Option<Arc<Admits>>,
+}
+
+// === impl Telling ===
+
+impl Telling {
+    /// Others have a round to come before it is told that nobody is there.
+    fn from(now: Duration) -> Self {
+        Self(now + ROUND)
+    }
+
+    /// Whether it is time; then it is told, and not again for `TOLD_AGAIN`.
+    fn is_due(&mut self, now: Duration) -> bool {
+        let is_due = now >= self.0;
+        if is_due {
+            self.0 = now + TOLD_AGAIN;
+        }
+        is_due
+    }
 }
 
 // === impl Renewal ===
@@ -39,10 +60,7 @@ impl Renewal {
         stop: CancellationToken,
     ) {
         let mut changed = cluster.changed();
-        // Others have a round to come before it is told that nobody is there.
-        let mut told = clock
-            .monotonic()
-            .saturating_sub(TOLD_AGAIN - ROUND.min(TOLD_AGAIN));
+        let mut telling = Telling::from(clock.monotonic());
         let rounds = async {
             loop {
                 changed.borrow_and_update();
@@ -50,8 +68,7 @@ impl Renewal {
                 if is_time {
                     match self.renew(&files, &cluster, &clock).await {
                         Ok(()) => tracing::info!("{NODE} was renewed, for a year"),
-                        Err(error) if clock.monotonic().saturating_sub(told) >= TOLD_AGAIN => {
-                            told = clock.monotonic();
+                        Err(error) if telling.is_due(clock.monotonic()) => {
                             tracing::warn!(
                                 "{NODE} ends within a month, and it is not renewed yet: {error:#}"
                             );
@@ -142,6 +159,21 @@ mod tests {
     use cluster::{Authority, NewKey};
 
     use super::*;
+
+    #[test]
+    fn that_nobody_renews_is_told_after_a_round_and_then_hourly_however_lately_the_machine_was_started()
+     {
+        for started in [Duration::ZERO, 2 * ROUND, 2 * TOLD_AGAIN] {
+            let mut telling = Telling::from(started);
+            let mut told = Vec::new();
+            for round in 0..=125 {
+                if telling.is_due(started + ROUND * round) {
+                    told.push(round);
+                }
+            }
+            assert_eq!(told, [1, 61, 121], "{started:?} after the machine");
+        }
+    }
 
     #[test]
     fn what_was_signed_by_a_clock_that_is_wrong_takes_no_good_ones_place() {
