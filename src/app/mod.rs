@@ -296,7 +296,12 @@ async fn announce(
         if lacking.is_empty() {
             break;
         }
-        let _ = says.send(Some(lacking.join("; ")));
+        let lacks = Some(lacking.join("; "));
+        says.send_if_modified(|told| {
+            let is_news = *told != lacks;
+            *told = lacks;
+            is_news
+        });
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(50)) => {}
             () = stop.cancelled() => return,
