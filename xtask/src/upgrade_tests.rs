@@ -11,21 +11,43 @@ const UNITS: [&str; 3] = [
     "headgate@gw1.service",
     "headgate@tm1.service",
 ];
-/// Writes down what is asked for; a unit does not start where a file of its name says so.
+/// Units of the machine and their states. A unit does not start where a file of its name says so, and is then tried again;
+/// where one says so whoever restarts it is killed.
 const SYSTEMCTL: &str = "#!/bin/sh
+becomes() {
+    sed -i \"s/^$1 loaded [a-z]*/$1 loaded $2/\" \"$DPKG_ROOT/units\"
+}
 case $1 in
-list-units) cat \"$DPKG_ROOT/units\" ;;
+list-units)
+    for word; do
+        case $word in --state=*) states=,${word#--state=}, ;; esac
+    done
+    while read -r unit load state rest; do
+        case $states in *,$state,*) echo \"$unit $load $state $rest\" ;; esac
+    done <\"$DPKG_ROOT/units\" ;;
+is-active)
+    while read -r unit _ state _; do
+        [ \"$unit\" != \"$2\" ] || echo \"$state\"
+    done <\"$DPKG_ROOT/units\"
+    exit 3 ;;
 restart)
     echo \"restart $2\" >>\"$DPKG_ROOT/done\"
-    [ ! -e \"$DPKG_ROOT/broken $2\" ] ;;
+    [ ! -e \"$DPKG_ROOT/killed $2\" ] || kill -9 $PPID
+    if [ -e \"$DPKG_ROOT/broken $2\" ]; then
+        becomes \"$2\" activating
+        exit 1
+    fi
+    becomes \"$2\" active ;;
 esac
 ";
-/// A node is ready unless a file of its directory's name says that it never is, or is not any more once its unit was restarted.
+/// A node is ready where its unit is up, unless a file of its directory's name says that it never is, or is not any more once its
+/// unit was restarted.
 const HEADGATE: &str = "#!/bin/sh
 echo \"$1 $3\" >>\"$DPKG_ROOT/done\"
 name=$(basename \"$3\")
-[ ! -e \"$DPKG_ROOT/unready $name\" ] || exit 4
 unit=$(echo \"$name\" | tr - @)
+grep -q \"^$unit.service loaded active\" \"$DPKG_ROOT/units\" || exit 3
+[ ! -e \"$DPKG_ROOT/unready $name\" ] || exit 4
 [ ! -e \"$DPKG_ROOT/lost $name\" ] || ! grep -q \"restart $unit\" \"$DPKG_ROOT/done\" || exit 4
 ";
 const NOTHING: &str = "#!/bin/sh\n";
@@ -65,16 +87,34 @@ impl Machine {
         Self(root)
     }
 
-    /// Configures the package, from a version before or for the first time; gives what it said and did.
+    /// Configures the package, from a version before or for the first time; gives what it said and did this time.
     fn configure(&self, before: &str) -> (Output, Vec<String>) {
+        let done = || fs::read_to_string(self.0.join("done")).unwrap();
+        let earlier = done().lines().count();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/debian/postinst");
         let path = format!("{}:/usr/bin:/bin", self.0.join("bin").display());
         let mut command = Command::new("sh");
         command.arg(script).args(["configure", before]);
         command.env("DPKG_ROOT", &self.0).env("PATH", path);
         let output = command.output().unwrap();
-        let done = fs::read_to_string(self.0.join("done")).unwrap();
-        (output, done.lines().map(str::to_owned).collect())
+        let done = done().lines().skip(earlier).map(str::to_owned).collect();
+        (output, done)
+    }
+
+    /// A unit is in another state from now on.
+    fn becomes(&self, unit: &str, state: &str) {
+        let units = self.0.join("units");
+        let all = fs::read_to_string(&units).unwrap();
+        let line = |line: &str| match line.split_once(' ') {
+            Some((name, _)) if name == unit => format!("{unit} loaded {state} x x\n"),
+            _ => format!("{line}\n"),
+        };
+        fs::write(units, all.lines().map(line).collect::<String>()).unwrap();
+    }
+
+    /// What was so by a file of this name is not any more.
+    fn is_put_right(&self, file: &str) {
+        fs::remove_file(self.0.join(file)).unwrap();
     }
 }
 
@@ -82,6 +122,12 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// The units that were restarted.
+fn restarted(done: &[String]) -> Vec<&str> {
+    let restarts = done.iter().filter_map(|done| done.strip_prefix("restart "));
+    restarts.collect()
 }
 
 fn told(output: &Output) -> String {
@@ -151,4 +197,98 @@ fn a_node_that_was_not_ready_before_holds_no_upgrade_up() {
         done.contains(&"restart headgate@tm1.service".to_owned()),
         "{done:?}"
     );
+}
+
+#[test]
+fn an_upgrade_that_is_run_again_goes_no_further_until_the_node_that_it_stopped_at_is_ready() {
+    for (name, so, state) in [
+        ("restarting", "broken headgate@gw1.service", "activating"),
+        ("failed", "broken headgate@gw1.service", "failed"),
+        ("unready-again", "lost headgate-gw1", "active"),
+    ] {
+        let machine = Machine::with(name, &[so]);
+        let (output, _) = machine.configure("0.1.0");
+        assert!(!output.status.success(), "{name}");
+        for _ in 0..2 {
+            machine.becomes("headgate@gw1.service", state);
+            let (output, done) = machine.configure("0.1.0");
+            assert!(!output.status.success(), "{name}");
+            let told = told(&output);
+            assert!(told.starts_with("headgate@gw1.service "), "{told}");
+            assert_eq!(restarted(&done), ["headgate@gw1.service"], "{name}");
+        }
+        // By a build that starts, or by whoever repairs it.
+        machine.is_put_right(so);
+        let (output, done) = machine.configure("0.1.0");
+        assert!(output.status.success(), "{name}: {output:?}");
+        assert_eq!(told(&output), "", "{name}");
+        let mut all = restarted(&done);
+        all.sort_unstable();
+        assert_eq!(all, UNITS, "{name}");
+        // What was stopped at once is in no later upgrade's way.
+        let (output, done) = machine.configure("0.2.0");
+        assert!(output.status.success() && restarted(&done) == UNITS);
+    }
+}
+
+#[test]
+fn a_node_that_an_upgrade_stopped_at_and_that_somebody_stopped_is_not_started() {
+    let gateway = "headgate@gw1.service";
+    let machine = Machine::with("stopped", &["broken headgate@gw1.service"]);
+    let (output, _) = machine.configure("0.1.0");
+    assert!(!output.status.success());
+    machine.is_put_right("broken headgate@gw1.service");
+    machine.becomes(gateway, "inactive");
+    let (output, done) = machine.configure("0.1.0");
+    assert!(
+        !output.status.success() && restarted(&done).is_empty(),
+        "{done:?}"
+    );
+    let told = told(&output);
+    assert!(
+        told.contains("was stopped: systemctl start headgate@gw1"),
+        "{told}"
+    );
+    // Whoever wants to do without it is told how to say so.
+    let (_, says) = told.split_once("stay away, rm ").expect("how");
+    let (held, _) = says.split_once(" first").expect("how");
+    fs::remove_file(held).expect("there is one");
+    let (output, done) = machine.configure("0.1.0");
+    assert!(output.status.success(), "{output:?}");
+    let others = [UNITS[0], UNITS[2]];
+    assert_eq!(restarted(&done), others);
+}
+
+#[test]
+fn an_upgrade_that_is_killed_while_a_node_restarts_begins_at_that_node_the_next_time() {
+    let (killed, unready) = ("killed headgate@gw1.service", "unready headgate-gw1");
+    let machine = Machine::with("killed", &[killed]);
+    let (output, _) = machine.configure("0.1.0");
+    assert!(!output.status.success());
+    machine.is_put_right(killed);
+    fs::write(machine.0.join(unready), "").unwrap();
+    let (output, done) = machine.configure("0.1.0");
+    assert!(!output.status.success(), "{output:?}");
+    assert_eq!(restarted(&done), ["headgate@gw1.service"]);
+    machine.is_put_right(unready);
+    let (output, done) = machine.configure("0.1.0");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(restarted(&done), UNITS);
+}
+
+#[test]
+fn a_node_that_starts_gets_the_new_build_and_one_that_has_failed_before_is_told_of() {
+    let machine = Machine::with("early", &["broken headgate.service"]);
+    machine.becomes("headgate.service", "activating");
+    machine.becomes("headgate@gw1.service", "failed");
+    let (output, done) = machine.configure("0.1.0");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(restarted(&done), [UNITS[0], UNITS[2]]);
+    let told = told(&output);
+    for said in [
+        "headgate.service is not ready, and was not before",
+        "headgate@gw1.service has failed before",
+    ] {
+        assert!(told.contains(said), "{told}");
+    }
 }
