@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use crate::draft::{Draft, Over};
+
 /// Directories of a data directory.
 const DIRECTORIES: [&str; 5] = ["keys", "tls", "cluster", "run", "logs"];
 /// The bit of a directory in which nobody may remove what is others'.
@@ -181,19 +183,12 @@ pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Writes a file whole or not at all, with this mode.
+/// Writes a file whole or not at all, with this mode, over what is there; it is on disk then.
 pub(crate) fn write_file(path: &Path, mode: u32, bytes: &[u8]) -> anyhow::Result<()> {
-    let written = || -> std::io::Result<()> {
-        let beside = path.with_extension("new");
-        let _ = fs::remove_file(&beside);
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(mode)
-            .open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
+    let written = || -> anyhow::Result<()> {
+        let mut draft = Draft::begin(path, mode)?;
+        draft.write_all(bytes)?;
+        Ok(draft.put(Over::Anything)?)
     };
     written().with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod config;
 mod data_dir;
+mod draft;
 mod listeners;
 mod sample_backend;
 mod telemetry;

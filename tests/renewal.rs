@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cluster::{CONTROL, Trio, members, options, set};
@@ -22,11 +22,6 @@ fn by(faults: &Faults, mut options: Options) -> Options {
     let environment = faults.options(Path::new("/")).environment;
     options.environment.extend(environment);
     options
-}
-
-/// Where a node writes its next certificate before it takes the present one's place.
-fn beside(node: &Node) -> PathBuf {
-    node.dir.join("data/cluster/node.new")
 }
 
 /// Connections to the cluster ports of these nodes: the port that was dialed, and the one that it was dialed from.
@@ -71,15 +66,16 @@ async fn late(faults: &Faults) -> Trio {
         join("tm1", "traffic-manager", &tokens[0]),
         join("gw1", "gateway", &tokens[1]),
     );
-    // At first no disk takes what is renewed, so that connections are open and calls under way before.
-    for node in [&traffic, &gateway] {
-        std::fs::create_dir(beside(node)).expect("a directory");
-    }
     faults.set_clock(LATE);
     let again = by(faults, options("cp1", CONTROL, ""));
     let control = control.crash_and_restart(again).await;
     let seed = control.cluster_address();
-    let again = |name: &str, roles: &str| by(faults, options(name, roles, &seed));
+    // At first no disk takes what is renewed, so that connections are open and calls under way before.
+    let again = |name: &str, roles: &str| {
+        let mut options = by(faults, options(name, roles, &seed));
+        faults.keep_certificates(&mut options);
+        options
+    };
     let (traffic, gateway) = tokio::join!(
         traffic.crash_and_restart(again("tm1", "traffic-manager")),
         gateway.crash_and_restart(again("gw1", "gateway")),
@@ -141,9 +137,7 @@ async fn calls_and_the_connections_that_they_go_over_survive_the_renewal_of_cert
         until_more(&calls).await;
         let (open, turned) = (connections(&nodes), turns(&nodes).await);
         assert!(open.len() >= 3, "{open:?}");
-        for node in [&trio.traffic, &trio.gateway] {
-            std::fs::remove_dir(beside(node)).expect("removed");
-        }
+        faults.take_certificates();
         for node in [&trio.traffic, &trio.gateway] {
             until_renewed(node, in_a_year).await;
         }

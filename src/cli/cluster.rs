@@ -1,20 +1,19 @@
 //! `headgate cluster`: what is done at a member for others.
 
-use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 
 use super::remote::{self, Unreachable};
+use super::signals::stop_asked;
 use super::{Output, forget, print, voters};
 use crate::app;
 use crate::config::{Config, Flags, Role};
-use crate::data_dir::write_file;
+use crate::draft::{Draft, Over};
 use crate::listeners::Ports;
 
 /// The longest life of a token.
@@ -89,30 +88,24 @@ async fn issue(token: &Token) -> anyhow::Result<ExitCode> {
     };
     let ports = Ports::read(&data_dir.join("run/ports.json")).context(Unreachable)?;
     let wanted = (token.ttl, token.roles.0.as_slice());
-    let out = token.out.as_deref();
     // Before anything is issued: what cannot be kept is not to be made.
-    let mut fresh = match out {
-        Some(path) if !token.replace => Some(new_file(path)?),
-        _ => None,
-    };
-    let issued = async {
-        let issued = app::issue_token(&data_dir, &ports, wanted).await?;
-        let line = format!("{}\n", issued.token.to_text());
-        match (out, &mut fresh) {
-            (Some(path), Some(file)) => file
-                .write_all(line.as_bytes())
-                .and_then(|()| file.sync_all())
-                .with_context(|| format!("{} cannot be written", path.display()))?,
-            (Some(path), None) => write_file(path, 0o600, line.as_bytes())?,
-            (None, _) => {}
+    let kept = token
+        .out
+        .as_deref()
+        .map(|path| Kept::begin(path, token.replace));
+    let kept = kept.transpose()?;
+    let issued = tokio::select! {
+        issued = app::issue_token(&data_dir, &ports, wanted) => issued?,
+        // In order, for nothing of the file is to be left.
+        stopped = stop_asked() => {
+            stopped?;
+            bail!("given up");
         }
-        anyhow::Ok(issued)
     };
-    let issued = issued.await;
-    if let (Err(_), Some(_), Some(path)) = (&issued, &fresh, out) {
-        let _ = std::fs::remove_file(path);
+    if let Some(kept) = kept {
+        kept.put(&issued.token.to_text())?;
     }
-    tell(token, &issued?)?;
+    tell(token, &issued)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -150,17 +143,49 @@ fn tell(token: &Token, issued: &app::Issued) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file of its owner's alone that was not there before.
-fn new_file(path: &Path) -> anyhow::Result<File> {
-    let mut options = OpenOptions::new();
-    let made = options.create_new(true).write(true).mode(0o600).open(path);
-    made.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => anyhow!(
-            "{} is there already: remove it, or say --replace",
-            path.display()
-        ),
-        _ => anyhow!("{} cannot be written: {error}", path.display()),
-    })
+/// The file that a token goes to, of its owner's alone: there is none of it before the token is.
+struct Kept<'a> {
+    draft: Draft,
+    path: &'a Path,
+    over: Over,
+}
+
+// === impl Kept ===
+
+impl<'a> Kept<'a> {
+    fn begin(path: &'a Path, replace: bool) -> anyhow::Result<Self> {
+        let over = if replace {
+            Over::Anything
+        } else {
+            Over::Nothing
+        };
+        match path.symlink_metadata() {
+            Ok(_) if over == Over::Nothing => return Err(taken(path)),
+            // A directory, a device, or what leads to another place.
+            Ok(found) if !found.is_file() => bail!(
+                "{} is no plain file, and nothing else is written over: name another",
+                path.display()
+            ),
+            _ => {}
+        }
+        let draft = Draft::begin(path, 0o600)?;
+        Ok(Self { draft, path, over })
+    }
+
+    fn put(mut self, token: &str) -> anyhow::Result<()> {
+        let written = writeln!(self.draft, "{token}").and_then(|()| self.draft.put(self.over));
+        written.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => taken(self.path),
+            _ => anyhow!("{} cannot be written: {error}", self.path.display()),
+        })
+    }
+}
+
+fn taken(path: &Path) -> anyhow::Error {
+    anyhow!(
+        "{} is there already: remove it, or say --replace",
+        path.display()
+    )
 }
 
 /// One value, as the command line has it.

@@ -1,6 +1,9 @@
 //! `[cluster]`: how this node meets others.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -160,13 +163,17 @@ impl Cluster {
             return Ok(None);
         };
         let of_file = |problem: String| format!("cluster.join_file: {}: {problem}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let without = |problem: &str| {
             of_file(format!(
-                "{error}: put the token there that headgate cluster token --out writes on a node of the control plane"
+                "{problem}: put the token there that headgate cluster token --out writes on a node of the control plane"
             ))
-        })?;
+        };
+        let (text, is_open) = read_whole(path).map_err(|error| without(&error.to_string()))?;
+        if is_open {
+            tracing::warn!(file = %path.display(), "the file of the join token may be read by others, who can join by it: chmod 600 it");
+        }
         let token = join(text.trim()).map_err(of_file)?;
-        let token = token.ok_or_else(|| of_file(TokenError.to_string()))?;
+        let token = token.ok_or_else(|| without("it is empty"))?;
         self.reached_by(&token.address)
             .map_err(|problem| format!("cluster.listen: {problem}"))?;
         Ok(Some(token))
@@ -281,6 +288,15 @@ fn join(text: &str) -> Result<Option<JoinToken>, String> {
             }
         }
     }
+}
+
+/// A file's text, and whether others than its owner may read or write it.
+fn read_whole(path: &Path) -> std::io::Result<(String, bool)> {
+    let mut file = File::open(path)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    let mode = file.metadata()?.permissions().mode();
+    Ok((text, mode & 0o077 != 0))
 }
 
 fn join_file(source: &mut Source, file: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {

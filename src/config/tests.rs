@@ -352,7 +352,7 @@ fn a_join_token_makes_a_member_and_is_shown_nowhere() {
 }
 
 #[test]
-fn a_file_of_a_join_token_makes_a_member_and_is_read_where_one_is_needed() {
+fn a_file_of_a_join_token_makes_a_member_and_one_that_has_none_says_what_to_put_there() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
     let toml = format!("[node]\nroles = \"gateway\"\n[cluster]\njoin_file = {file:?}\n");
@@ -364,11 +364,15 @@ fn a_file_of_a_join_token_makes_a_member_and_is_read_where_one_is_needed() {
     let near = ::cluster::JoinToken::generate("cp1:4370", [7; 32]).unwrap();
     std::fs::write(&file, format!("{}\n", near.to_text())).unwrap();
     assert_eq!(read(&toml), Ok(Some(near.clone())));
-    for half in [&near.to_text()[..40], "", "\n"] {
-        std::fs::write(&file, half).unwrap();
+    let half = near.to_text()[..40].to_owned();
+    std::fs::write(&file, &half).unwrap();
+    let told = read(&toml).unwrap_err();
+    assert!(told.starts_with(&named) && !told.contains(&half), "{told}");
+    for empty in ["", "\n"] {
+        std::fs::write(&file, empty).unwrap();
         let told = read(&toml).unwrap_err();
-        assert!(told.starts_with(&named), "{told}");
-        assert!(half.trim().is_empty() || !told.contains(half), "{told}");
+        let empty = format!("{named}it is empty: put the token there that headgate cluster token");
+        assert!(told.starts_with(&empty), "{told}");
     }
     let far = ::cluster::JoinToken::generate("10.0.0.1:4370", [7; 32]).unwrap();
     std::fs::write(&file, far.to_text()).unwrap();

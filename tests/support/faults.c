@@ -6,6 +6,8 @@
  * FAULTS_CLOCK=FILE  FILE holds the seconds by which the wall clock is ahead (or -behind).
  * FAULTS_STUCK=FILE  while FILE exists, writing what holds its text into broker.db waits, as on a
  *                    disk that hangs; FILE.met holds that text as soon as somebody waits.
+ * FAULTS_STUCK_IN=NAME  that database and not broker.db.
+ * FAULTS_KEPT=FILE   while FILE exists, nothing takes the place of a node's certificate: EIO.
  * FAULTS_NO_LINKS=1  there are no hard links, as on many a network's disk.
  * FAULTS_SYNCED=FILE each directory whose names are put on disk is appended to FILE.
  *
@@ -37,10 +39,11 @@ static int no_room(int fd, off_t end, size_t count) {
     return 1;
 }
 
-static int is_broker(int fd) {
+static int may_stick(int fd) {
+    const char *name = getenv("FAULTS_STUCK_IN");
     char link[64], path[512] = {0};
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    return readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/broker.db") != NULL;
+    return readlink(link, path, sizeof path - 1) > 0 && strstr(path, name ? name : "/broker.db") != NULL;
 }
 
 static void wait_while_stuck(int fd, const void *bytes, size_t count) {
@@ -52,7 +55,7 @@ static void wait_while_stuck(int fd, const void *bytes, size_t count) {
         if (file < 0) break;
         ssize_t length = read(file, text, sizeof text - 1);
         close(file);
-        if (length <= 0 || !memmem(bytes, count, text, (size_t)length) || !is_broker(fd)) break;
+        if (length <= 0 || !memmem(bytes, count, text, (size_t)length) || !may_stick(fd)) break;
         snprintf(met, sizeof met, "%s.met", flag);
         file = open(met, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         REAL("write", ssize_t (*)(int, const void *, size_t))(file, text, (size_t)length);
@@ -111,6 +114,15 @@ int linkat(int from, const char *path, int to, const char *name, int flags) {
 
 int link(const char *path, const char *name) {
     return linkat(AT_FDCWD, path, AT_FDCWD, name, 0);
+}
+
+int rename(const char *from, const char *to) {
+    const char *flag = getenv("FAULTS_KEPT");
+    if (flag && access(flag, F_OK) == 0 && strstr(to, "/cluster/node.pem")) {
+        errno = EIO;
+        return -1;
+    }
+    return REAL("rename", int (*)(const char *, const char *))(from, to);
 }
 
 int fsync(int fd) {

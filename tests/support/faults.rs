@@ -12,6 +12,7 @@ pub struct Faults {
     full: PathBuf,
     clock: PathBuf,
     stuck: PathBuf,
+    kept: PathBuf,
     library: PathBuf,
 }
 
@@ -30,6 +31,7 @@ impl Faults {
             full: dir.join("full"),
             clock: dir.join("clock"),
             stuck: dir.join("stuck"),
+            kept: dir.join("kept"),
             library,
         }
     }
@@ -52,6 +54,25 @@ impl Faults {
     /// A command that meets what its environment says.
     pub fn below(&self, command: &mut Command) {
         command.env("LD_PRELOAD", &self.library);
+    }
+
+    /// A command whose writes of what is stuck wait, in this database.
+    pub fn below_stuck(&self, command: &mut Command, database: &str) {
+        self.below(command);
+        command.env("FAULTS_STUCK", &self.stuck);
+        command.env("FAULTS_STUCK_IN", database);
+    }
+
+    /// Nodes with these options keep the certificates that they have.
+    pub fn keep_certificates(&self, options: &mut Options) {
+        std::fs::write(&self.kept, "").expect("written");
+        let kept = self.kept.to_str().expect("text").to_owned();
+        options.environment.push(("FAULTS_KEPT".to_owned(), kept));
+    }
+
+    /// They take others from now on.
+    pub fn take_certificates(&self) {
+        std::fs::remove_file(&self.kept).expect("removed");
     }
 
     /// From now on no file can grow.

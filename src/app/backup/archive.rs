@@ -1,18 +1,15 @@
 //! A backup as a file: written beside its name and renamed when it is whole, read line by line and checked before
 //! anything is done with it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, IntoInnerError, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 
 use super::line::{End, Head, Line};
-use crate::data_dir::{holder, sync_directory};
+use crate::draft::{Draft, Over};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -21,8 +18,7 @@ const LINE: u64 = 256 * 1_024 * 1_024;
 
 /// A backup that is being written.
 pub(super) struct Writer {
-    file: BufWriter<File>,
-    beside: PathBuf,
+    file: BufWriter<Draft>,
     path: PathBuf,
     digest: Digest,
     lines: u64,
@@ -67,19 +63,8 @@ impl Writer {
             !path.exists(),
             "{shown} is there already: name another file"
         );
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        // Another one of its name may be under way.
-        name.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
-        let beside = path.with_file_name(name);
-        let opened = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&beside);
-        let file = opened.with_context(|| format!("{} cannot be made", beside.display()))?;
         let mut writer = Self {
-            file: BufWriter::new(file),
-            beside,
+            file: BufWriter::new(Draft::begin(path, 0o600)?),
             path: path.to_owned(),
             digest: Digest::new(&SHA256),
             lines: 0,
@@ -98,7 +83,7 @@ impl Writer {
         self.digest.update(text.as_bytes());
         self.lines += 1;
         let written = self.file.write_all(text.as_bytes());
-        written.with_context(|| format!("{} cannot be written", self.beside.display()))
+        written.with_context(|| format!("{} cannot be written", self.path.display()))
     }
 
     /// It is whole: from now on it has its name.
@@ -108,44 +93,10 @@ impl Writer {
             sha256: hex(self.digest.clone()),
         };
         self.write(&Line::End(end))?;
-        let Self {
-            file, beside, path, ..
-        } = &mut self;
-        let finish = || -> std::io::Result<()> {
-            file.flush()?;
-            file.get_ref().sync_all()?;
-            give_name(beside, path)?;
-            sync_directory(holder(path))
-        };
-        let mut finish = finish;
-        finish().with_context(|| format!("{} cannot be written", path.display()))
-    }
-}
-
-/// Gives a whole file its name, not over another one that came meanwhile.
-fn give_name(beside: &Path, path: &Path) -> std::io::Result<()> {
-    match fs::hard_link(beside, path) {
-        Ok(()) => return fs::remove_file(beside),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
-        // A filesystem may have no hard links, as of FAT and of many servers.
-        Err(_) => {}
-    }
-    match renameat_with(CWD, beside, CWD, path, RenameFlags::NOREPLACE) {
-        // Nor may it know this.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            if fs::symlink_metadata(path).is_ok() {
-                return Err(ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(beside, path)
-        }
-        renamed => renamed.map_err(Into::into),
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // Half of a backup is none.
-        let _ = fs::remove_file(&self.beside);
+        let Self { file, path, .. } = self;
+        let draft = file.into_inner().map_err(IntoInnerError::into_error);
+        let finished = draft.and_then(|draft| draft.put(Over::Nothing));
+        finished.with_context(|| format!("{} cannot be written", path.display()))
     }
 }
 
