@@ -259,6 +259,7 @@ impl PolicyFollower {
             uuid: self.position.uuid.clone(),
             most: MOST,
             wait_ms: POLL_MS,
+            small: false,
         };
         self.under_way = spawn_named("policies pull", async move {
             tokio::time::sleep(pause).await;
