@@ -24,6 +24,9 @@ const IN_FLIGHT: &str = "headgate_cluster_asks_in_flight";
 /// Its probes that got no answer.
 const FAILED: &str = "headgate_cluster_probes_failed_total";
 
+/// How far its followers are behind.
+const BEHIND: &str = "headgate_follower_behind_changes{";
+
 /// A control plane, a traffic manager and a gateway that reach each other through `net` alone.
 struct Meshed {
     net: Net,
@@ -349,6 +352,25 @@ async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_littl
     meshed.until_whole(60).await;
 }
 
+/// Deploys an API whose operations have these paths.
+async fn deploy_wide(control: &Node, token: &str, number: usize, paths: Vec<String>) {
+    let operations = paths.into_iter();
+    let operations = operations.map(|path| json!({"verb": "GET", "target": path}));
+    let wide = json!({
+        "name": format!("Wide{number}"), "context": format!("/wide{number}"),
+        "version": "1.0.0", "operations": operations.collect::<Vec<_>>(),
+        "endpointConfig": {
+            "endpoint_type": "http",
+            "production_endpoints": {"url": "http://127.0.0.1:1"},
+        },
+    });
+    let path = format!("{}/apis", crate::support::platform::PUBLISHER);
+    let made = control.post(&path).bearer(token).json(&wide);
+    let made = made.send().await.expect(201).json();
+    let id = made["id"].as_str().expect("an id").to_owned();
+    control.deploy(token, &id).await;
+}
+
 /// Deploys so many APIs of some ten KiB, and lets the log forget how they came to be. Each of
 /// them sends one of them.
 async fn deploy_large(Meshed { control, net, .. }: &Meshed, count: usize) {
@@ -356,22 +378,8 @@ async fn deploy_large(Meshed { control, net, .. }: &Meshed, count: usize) {
     let mut sent = Vec::new();
     for number in 0..count {
         let before = net.bytes("cp1", "gw1");
-        let operations: Vec<_> = (0..500)
-            .map(|index| json!({"verb": "GET", "target": format!("/things/{index}/parts")}))
-            .collect();
-        let wide = json!({
-            "name": format!("Wide{number}"), "context": format!("/wide{number}"),
-            "version": "1.0.0", "operations": operations,
-            "endpointConfig": {
-                "endpoint_type": "http",
-                "production_endpoints": {"url": "http://127.0.0.1:1"},
-            },
-        });
-        let path = format!("{}/apis", crate::support::platform::PUBLISHER);
-        let made = control.post(&path).bearer(&token).json(&wide);
-        let made = made.send().await.expect(201).json();
-        let id = made["id"].as_str().expect("an id").to_owned();
-        control.deploy(&token, &id).await;
+        let paths = (0..500).map(|index| format!("/things/{index}/parts"));
+        deploy_wide(control, &token, number, paths.collect()).await;
         sent.push(net.bytes("cp1", "gw1") - before);
     }
     // The answer waited for the gateway, so it is all there by now.
@@ -436,4 +444,50 @@ async fn one_api_among_many_sends_one_and_bulk_over_a_slow_link_holds_up_nobody(
         !told[before.0..].contains(&"Suspect".to_owned()),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn one_change_that_is_large_reaches_all_over_a_slow_link_once_and_nobody_is_suspected() {
+    let meshed = Meshed::start(|_| {}).await;
+    let Meshed { net, control, .. } = &meshed;
+    let token = control.admin_token().await;
+    let far = [("gw1", &meshed.gateway), ("tm1", &meshed.traffic)];
+    let before = far.map(|(name, node)| {
+        net.both_ways("cp1", name, Fault::Slow(192 * 1024));
+        (
+            net.bytes("cp1", name),
+            node.log().len(),
+            control.log().len(),
+        )
+    });
+    // All were at the head, and waited for the next change.
+    let paths = (0..3_000).map(|index| format!("/things/{index}/{}", "x".repeat(300)));
+    deploy_wide(control, &token, 0, paths.collect()).await;
+    eventually(60, "the gateway serves it", || async {
+        let path = format!("/wide0/1.0.0/things/0/{}", "x".repeat(300));
+        let call = meshed.gateway.api("GET", &path).send().await;
+        (call.status == 401).then_some(())
+    })
+    .await;
+    eventually(60, "both have applied all", || async {
+        let metrics = control.get("/metrics").bearer(&control.operator());
+        let metrics = metrics.send().await.expect(200).text();
+        let behind = metrics.lines().filter(|line| line.starts_with(BEHIND));
+        let level = behind.filter(|line| line.ends_with(" 0")).count();
+        (level == far.len()).then_some(())
+    })
+    .await;
+    for ((name, node), (bytes, at_it, at_control)) in far.into_iter().zip(before) {
+        let sent = net.bytes("cp1", name) - bytes;
+        assert!(
+            (1_000_000..1_700_000).contains(&sent),
+            "{name}: {sent} bytes"
+        );
+        for (told, of) in [
+            (since(node, at_it), "cp1"),
+            (since(control, at_control), name),
+        ] {
+            assert_eq!(turns(&told, of), Vec::<String>::new(), "{of}: {told}");
+        }
+    }
 }

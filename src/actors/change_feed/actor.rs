@@ -12,7 +12,7 @@ use storage::apim::followers::Follower as Registered;
 use storage::{Database, StoreError};
 
 use super::SharedFollowers;
-use super::fitting::fit;
+use super::fitting::{fit, leave_large};
 use super::message::{Applied, Heartbeat, Pull, Pulled, WaitApplied};
 use super::positions::Positions;
 use super::registrar::RegistrarMessage;
@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of payload in one answer at most, unless a single entry is larger.
 // Probes travel behind it on the same connection.
 const BYTES: usize = 256 * 1024;
+/// The same for a follower that wants small entries, and with a larger one at all.
+const SMALL: usize = 64 * 1024;
 /// Entries in one answer at most.
 const MOST: u64 = 1_024;
 /// A change waits for its followers so long at most, whatever another node asks for, milliseconds.
@@ -275,7 +277,9 @@ impl Feed {
     /// Answers a pull, or parks it while there is nothing to say.
     async fn serve(&mut self, parked: Parked<Pull>) {
         let pull = &parked.asked.request;
-        let mut pulled = match in_time(self.read(pull)).await {
+        let wants_small = parked.from_afar && pull.small;
+        let bytes = if wants_small { SMALL } else { BYTES };
+        let mut pulled = match in_time(self.read(pull, bytes)).await {
             Ok(pulled) => pulled,
             Err(error) => {
                 // No answer: the follower asks another node.
@@ -293,6 +297,9 @@ impl Feed {
                 if entries.is_empty() && waiting {
                     return self.polls.push(parked);
                 }
+                if wants_small {
+                    leave_large(entries, SMALL);
+                }
             }
             Pulled::Resync { .. } => self.followers(|all| all.resync(&pull.follower)),
             Pulled::Unavailable => {}
@@ -300,14 +307,14 @@ impl Feed {
         parked.asked.reply.send(pulled);
     }
 
-    async fn read(&self, pull: &Pull) -> Result<Pulled, StoreError> {
+    async fn read(&self, pull: &Pull, bytes: usize) -> Result<Pulled, StoreError> {
         let mut read = self.arguments.apim.read().await?;
         let log = change_log::find(&mut read, pull.n).await?;
         let follower = Position::new(pull.n, pull.uuid.clone());
         let limit = u64::from(pull.most).clamp(1, MOST);
         let entries = match answer(&log, &follower, limit) {
             Answer::UpToDate => Vec::new(),
-            Answer::Entries { from, to } => change_log::list(&mut read, from, to, BYTES).await?,
+            Answer::Entries { from, to } => change_log::list(&mut read, from, to, bytes).await?,
             Answer::Snapshot { reason } => {
                 if reason.is_alarming() {
                     tracing::error!(

@@ -23,6 +23,16 @@ pub(super) fn fit(entries: &mut [Entry]) {
     }
 }
 
+/// Keeps the first entries, as many as have so many bytes at most.
+pub(super) fn leave_large(entries: &mut Vec<Entry>, most: usize) {
+    let mut bytes = 0_usize;
+    let small = entries.iter().take_while(|entry| {
+        bytes = bytes.saturating_add(entry.payload.len());
+        bytes <= most
+    });
+    entries.truncate(small.count());
+}
+
 fn undeployed(payload: &str) -> Option<Change> {
     match serde_json::from_str(payload) {
         Ok(Change::ApiDeployed { artifact }) => Some(Change::ApiUndeployed {

@@ -15,7 +15,7 @@ use super::{FeedSettings, SharedFollowers};
 /// What an answer may take beyond the wait that the question itself asks for.
 const GRACE: Duration = Duration::from_secs(2);
 /// The same for what a follower catches up with.
-const CATCHING_UP: Duration = Duration::from_secs(15);
+pub(super) const CATCHING_UP: Duration = Duration::from_secs(15);
 /// The pause before a feed that did not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// When another node of the control plane is asked beside the first for what may be answered at once.
@@ -296,6 +296,15 @@ impl ChangeFeedHandle {
         // Much may come at once, and slowly.
         let grace = if pull.is_bulk() { CATCHING_UP } else { GRACE };
         let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + grace;
+        self.pull_within(pull, deadline).await
+    }
+
+    /// The same within another deadline.
+    pub(super) async fn pull_within(
+        &self,
+        pull: Pull,
+        deadline: Duration,
+    ) -> Result<Pulled, AskError> {
         let is_short = pull.wait_ms <= SHORT_POLL_MS;
         let short = self.short_pull.as_ref().filter(|_| is_short);
         short.unwrap_or(&self.pull).ask(pull, deadline).await

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use cluster::Request;
+use cluster::{Before, Earlier, Request};
 use domain::change::Entry;
 use domain::serving_lease::FollowerKind;
 
@@ -19,12 +19,31 @@ pub struct Pull {
     pub most: u32,
     /// Answer when there is something to send or after so many milliseconds (long poll); 0 at once.
     pub wait_ms: u32,
+    /// Whether what is large shall stay where it is: the answer ends before it, and its head tells that there is more.
+    /// The follower asks for that at once, and so beside probes (M2).
+    pub small: bool,
+}
+
+/// Version 1 of [`Pull`]: whatever comes next comes with the answer, however large it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullBefore {
+    /// The follower's stable name.
+    pub follower: String,
+    /// The last entry it has applied; 0 when it has none.
+    pub n: u64,
+    /// That entry's uuid; empty with `n` 0 or after a snapshot of an empty log.
+    pub uuid: String,
+    /// The most entries to send.
+    pub most: u32,
+    /// Answer when there is something to send or after so many milliseconds (long poll); 0 at once.
+    pub wait_ms: u32,
 }
 
 /// The answer to [`Pull`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pulled {
-    /// The next entries, in order, and the head they lead to; none when the follower is at the head.
+    /// The next entries, in order, and the head they lead to; none when the follower is at the head, or wants small ones
+    /// alone and the next is large.
     Entries {
         /// In order, without a gap.
         entries: Vec<Entry>,
@@ -110,12 +129,38 @@ pub enum Heard {
 impl Request for Pull {
     type Reply = Pulled;
     const KIND: u16 = 0x0301;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
+    const SINCE: u16 = 3;
+    const BEFORE: Option<Before<Self>> = Some(Before::new::<PullBefore, Pulled>(1));
 
-    /// Whoever does not want to wait for a change has many to catch up with.
+    /// Whoever does not want to wait for a change has many to catch up with, or a large one.
     fn is_bulk(&self) -> bool {
         self.wait_ms == 0
+    }
+}
+
+impl Earlier<Pull> for PullBefore {
+    fn of(now: &Pull) -> Self {
+        Self {
+            follower: now.follower.clone(),
+            n: now.n,
+            uuid: now.uuid.clone(),
+            most: now.most,
+            wait_ms: now.wait_ms,
+        }
+    }
+
+    fn into_now(self) -> Pull {
+        Pull {
+            follower: self.follower,
+            n: self.n,
+            uuid: self.uuid,
+            most: self.most,
+            wait_ms: self.wait_ms,
+            // Told of a head above its own it would ask the same again, and never go on.
+            small: false,
+        }
     }
 }
 

@@ -5,11 +5,14 @@
 //! one place that outlives a restart of any of the four.
 
 mod actor;
+mod asking;
 #[cfg(test)]
 mod crash_tests;
 mod fitting;
 mod followers;
 mod handle;
+#[cfg(test)]
+mod large_tests;
 pub mod message;
 mod pieces;
 mod positions;
@@ -22,6 +25,7 @@ mod standing_still_tests;
 #[cfg(test)]
 mod tests;
 mod together;
+mod transfer;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,9 +40,12 @@ use pruner::{Pruner, PrunerArguments};
 use registrar::{Registrar, RegistrarArguments};
 use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
+pub(crate) use asking::{Asking, Came};
 pub use handle::{ChangeFeedHandle, Changed, Committed, Saved};
 pub use message::{Applied, How, Missing};
 pub use positions::{FollowerAt, Positions, Standing};
+
+pub(crate) use transfer::{Arrived, Transfer, Waits};
 
 /// What is known of the followers, shared by the actors of this component.
 type SharedFollowers = Arc<Mutex<Followers>>;

@@ -61,6 +61,7 @@ pub(super) fn pull(n: u64, uuid: &str, wait_ms: u32) -> Pull {
         uuid: uuid.to_owned(),
         most: 100,
         wait_ms,
+        small: false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, SelfReport, Ticker, spawn_named};
+use cluster::{Actor, Address, BoxError, SelfReport, Ticker, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncReason};
 use domain::serving_lease::ServingLease;
@@ -20,19 +20,12 @@ use super::standing::Standing;
 use super::state::State;
 use super::steady_ms;
 use super::touched::touched;
-use super::transfer::{Arrived, Transfer, Waits, waited_for};
 use super::{consumers, keeper, locked, refiller, validator};
-use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Pull, Pulled};
+use crate::change_feed::message::{Pulled, SnapshotOf};
+use crate::change_feed::{Arrived, Asking, Came, ChangeFeedHandle, Transfer, Waits};
 
 /// How long another actor of this gateway is waited for.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How long the feed may hold a pull; below the machine's own patience with one.
-const LONG_POLL_MS: u32 = 800;
-/// Whoever is further behind does not wait for changes, and catches up beside the others (M2).
-const FAR_BEHIND: u64 = 64;
-/// An empty answer that came faster than this is not asked for again at once.
-const QUICK: Duration = Duration::from_millis(100);
 /// Whom key managers have told of is written to Carbon so often.
 const SAVED_MS: i64 = 1_000;
 /// Stands for the number of a change that came in a snapshot.
@@ -41,19 +34,31 @@ const NO_CHANGE: u64 = u64::MAX;
 const SWEEP_MS: i64 = 60_000;
 
 pub(super) enum Message {
-    Pulled {
-        after: Position,
-        answer: Result<Pulled, AskError>,
-        took: Duration,
-        /// Whether it did not wait for a change.
-        at_once: bool,
-    },
+    Pulled(Came),
     Piece(Arrived),
     /// What was asked for is still on its way.
     Waits(Waits),
     Tick,
     /// There is more of whom key managers have told of to be written.
     SaveConsumers,
+}
+
+impl From<Came> for Message {
+    fn from(came: Came) -> Self {
+        Self::Pulled(came)
+    }
+}
+
+impl From<Arrived> for Message {
+    fn from(arrived: Arrived) -> Self {
+        Self::Piece(arrived)
+    }
+}
+
+impl From<Waits> for Message {
+    fn from(waits: Waits) -> Self {
+        Self::Waits(waits)
+    }
 }
 
 #[derive(Clone)]
@@ -74,6 +79,7 @@ pub(super) struct Follower {
     arguments: Arguments,
     me: Address<Message>,
     machine: Machine,
+    asking: Asking,
     projection: Projection,
     /// The change that it cannot pass; 0 while there is none. Told once for each.
     stands_before: u64,
@@ -126,8 +132,14 @@ impl Actor for Follower {
         me_first(&me);
         // A snapshot that an earlier life asked for may still come.
         let transfers = arguments.lives.fetch_add(1, Ordering::Relaxed) << 32;
+        let asking = Asking::new(
+            arguments.feed.clone(),
+            state.clock.clone(),
+            arguments.name.clone(),
+        );
         Ok(Self {
             machine: Machine::resume(position, transfers),
+            asking,
             arguments,
             me,
             projection,
@@ -155,16 +167,8 @@ impl Actor for Follower {
                 self.save_consumers().await;
                 Ok(())
             }
-            Message::Pulled {
-                after,
-                answer,
-                took,
-                at_once,
-            } => self.pulled(after, answer, took, at_once).await,
-            Message::Waits(Waits::Piece { transfer }) => {
-                self.step(Input::SnapshotWaits { transfer }).await
-            }
-            Message::Waits(Waits::Pull { after }) => self.step(Input::PullWaits { after }).await,
+            Message::Pulled(came) => self.pulled(came).await,
+            Message::Waits(waits) => self.step(waits.into()).await,
             Message::Piece(Arrived {
                 transfer,
                 index,
@@ -200,13 +204,13 @@ impl Actor for Follower {
 // === impl Follower ===
 
 impl Follower {
-    async fn pulled(
-        &mut self,
-        after: Position,
-        answer: Result<Pulled, AskError>,
-        took: Duration,
-        at_once: bool,
-    ) -> Result<(), BoxError> {
+    async fn pulled(&mut self, came: Came) -> Result<(), BoxError> {
+        self.asking.heard(&came);
+        let Came {
+            after,
+            answer,
+            pace,
+        } = came;
         match answer {
             Ok(Pulled::Entries { mut entries, head }) => {
                 let known = entries
@@ -233,8 +237,7 @@ impl Follower {
                     let now_ms = steady_ms(&state.clock);
                     state.current_at_ms.store(now_ms, Ordering::Release);
                 }
-                // A first answer was not to wait; the next ones are, now that the head is known.
-                if idle && took < QUICK && !(at_once && at_head) {
+                if idle && !pace.goes_on(at_head) {
                     return Ok(());
                 }
                 // Long polls follow one another without a pause.
@@ -284,37 +287,10 @@ impl Follower {
     }
 
     fn pull(&self, after: Position) {
-        let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
-        let clock = self.arguments.state.clock.clone();
         // The first answer says whether the head was reached, so it must not wait for a change.
         let current_at_ms = &self.arguments.state.current_at_ms;
         let unknown = current_at_ms.load(Ordering::Acquire) == i64::MIN;
-        let at_once = unknown || self.machine.behind() > FAR_BEHIND;
-        let pull = Pull {
-            follower: self.arguments.name.clone(),
-            n: after.n,
-            most: 512,
-            uuid: after.uuid.clone(),
-            wait_ms: if at_once { 0 } else { LONG_POLL_MS },
-        };
-        spawn_named("pull changes", async move {
-            let began = clock.monotonic();
-            let waits = || Waits::Pull {
-                after: after.clone(),
-            };
-            // A long poll is over before anybody wonders.
-            let answer = match at_once {
-                true => waited_for(feed.pull(pull), &me, waits).await,
-                false => feed.pull(pull).await,
-            };
-            let took = clock.monotonic().saturating_sub(began);
-            let _ = me.tell(Message::Pulled {
-                after,
-                answer,
-                took,
-                at_once,
-            });
-        });
+        drop(self.asking.ask(&self.machine, after, unknown, &self.me));
     }
 
     /// What a later version wrote may end an access: passing over it would acknowledge what is not so (M1).
@@ -404,7 +380,8 @@ impl Follower {
     fn pull_snapshot(&mut self, transfer: u64) {
         self.snapshot.clear();
         let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
-        self.transfer = Some(Transfer::begin(transfer, feed, me));
+        let of = SnapshotOf::Everything;
+        self.transfer = Some(Transfer::begin(transfer, feed, of, me));
     }
 
     /// Once a minute removes from Carbon what is over, such as revocations of tokens that have

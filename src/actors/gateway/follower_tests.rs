@@ -17,12 +17,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::follower::{Arguments, Follower, Message};
 use super::local_tests::granted;
 use super::state::State;
-use super::transfer::Arrived;
 use super::{keeper, locked, refiller, validator};
-use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{
     Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
+use crate::change_feed::{Arrived, ChangeFeedHandle};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -312,6 +311,34 @@ async fn a_change_of_a_kind_that_it_does_not_know_is_neither_passed_nor_acknowle
         assert_eq!(pull.request.n, 1, "asked {asked} times");
     }
     assert_eq!(bench.state.applied.load(Ordering::Acquire), 1);
+}
+
+#[tokio::test]
+async fn what_it_is_told_of_and_has_not_it_asks_for_at_once_as_it_does_after_a_pull_that_failed() {
+    let mut bench = Bench::start(&[]).await;
+    let told = |entries, head| Pulled::Entries { entries, head };
+    let how = |asked: &Asked<Pull>| {
+        let Pull {
+            n, wait_ms, small, ..
+        } = asked.request;
+        (n, wait_ms > 0, small)
+    };
+    let first = bench.pull().await;
+    first.reply.send(told(Vec::new(), 0));
+    let waits = bench.pull().await;
+    assert_eq!(how(&waits), (0, true, true), "it is at the head");
+    waits.reply.send(told(Vec::new(), 1));
+    let at_once = bench.pull().await;
+    assert_eq!(how(&at_once), (0, false, false), "there is more");
+    at_once.reply.send(told(vec![entry(1, LEFT_OUT)], 1));
+    let waits = bench.pull().await;
+    assert_eq!(how(&waits), (1, true, true), "it is at the head");
+    // As of a node of the version before, whose answer is large and does not come in time.
+    drop(waits);
+    let at_once = bench.pull().await;
+    assert_eq!(how(&at_once), (1, false, false), "it has failed");
+    at_once.reply.send(told(vec![entry(2, LEFT_OUT)], 2));
+    assert_eq!(how(&bench.pull().await), (2, true, true));
 }
 
 fn of_a_later_version() -> (String, String) {

@@ -55,7 +55,6 @@ mod taking_tests;
 mod tests;
 mod token_cache;
 mod touched;
-mod transfer;
 #[cfg(test)]
 mod transfer_tests;
 mod under_way;

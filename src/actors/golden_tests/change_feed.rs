@@ -1,11 +1,13 @@
 //! Kinds 0x0301 to 0x0304, and 0x0310.
 
+use cluster::{Earlier as _, Request as _, encode};
 use domain::change::Entry;
 use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 use super::{Frozen, text};
 use crate::change_feed::message::{
-    Applied, Heard, Heartbeat, How, Missing, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
+    Applied, Heard, Heartbeat, How, Missing, Piece, Pull, PullBefore, Pulled, Snapshot, SnapshotOf,
+    WaitApplied,
 };
 use crate::change_feed::{FollowerAt, Positions, Standing};
 
@@ -27,22 +29,47 @@ fn pulls_keep_their_bytes() {
                 uuid: text("u"),
                 most: 256,
                 wait_ms: 800,
+                small: true,
             },
-            "030100010000000f03677731fb2c010175fb0001fb2003",
+            "030100020000001003677731fb2c010175fb0001fb200301",
         )
         .reply::<Pull>(
             &Pulled::Entries {
                 entries: vec![entry],
                 head: 70_000,
             },
-            "03010001000000120001070175016b0174027b7d01fc70110100",
+            "03010002000000120001070175016b0174027b7d01fc70110100",
         )
         .reply::<Pull>(
             &Pulled::Resync { reason: text("r") },
-            "0301000100000003010172",
+            "0301000200000003010172",
         )
-        .reply::<Pull>(&Pulled::Unavailable, "030100010000000102")
+        .reply::<Pull>(&Pulled::Unavailable, "030100020000000102")
         .hold();
+}
+
+#[test]
+fn pulls_of_the_protocol_before_keep_their_bytes_and_want_whatever_comes_next() {
+    let pull = Pull {
+        follower: text("gw1"),
+        n: 300,
+        uuid: text("u"),
+        most: 256,
+        wait_ms: 800,
+        small: true,
+    };
+    let before = PullBefore::of(&pull);
+    let bytes = encode(Pull::KIND, 1, &before).unwrap();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "030100010000000f03677731fb2c010175fb0001fb2003");
+    let now: Pull = before.into_now();
+    assert_eq!(
+        now,
+        Pull {
+            small: false,
+            ..pull
+        }
+    );
 }
 
 #[test]

@@ -4,33 +4,30 @@
 //! has begun to tell gateways what follows for their leases, but those that wait for the disk, which
 //! do so when they are free.
 //!
-//! A pull runs beside the actor and tells it what came, so that an orderly stop never waits for a
-//! long poll. After a restart it takes a snapshot, of policies alone, so that it is there in a moment however many APIs
-//! there are; what was published before stays in force till then.
+//! The rules are `domain::change_log`'s, as for a gateway; this moves the messages. It keeps nothing: what it applies
+//! is durable as soon as it is in force, and each life begins with a snapshot, of policies alone, so that it is there in
+//! a moment however many APIs there are; what was published before stays in force till then. A pull runs beside the
+//! actor and tells it what came, so that an orderly stop never waits for a long poll.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, Reply, SelfReport, spawn_named};
+use cluster::{Actor, Address, AskError, BoxError, Clock, Reply, SelfReport, Ticker, spawn_named};
 use domain::change::{Change, Entry};
-use domain::change_log::Position;
+use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncReason};
 use domain::serving_lease::FollowerKind;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Published;
 use super::view::PolicyBook;
-use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Heartbeat, Pull, Pulled, SnapshotOf};
+use crate::change_feed::message::{Heartbeat, Pulled, SnapshotOf};
+use crate::change_feed::{Arrived, Asking, Came, ChangeFeedHandle, Transfer, Waits};
 
-/// A long poll of the feed, milliseconds.
-const POLL_MS: u32 = 5_000;
-/// Entries asked for at once.
-const MOST: u32 = 500;
-/// The pause after something went wrong.
-const PAUSE: Duration = Duration::from_millis(200);
-/// And so long after something that this version does not understand; it is heard all the same, and not fenced.
-const NOT_UNDERSTOOD: Duration = Duration::from_secs(2);
+/// How often the machine is told that time passes.
+const TICK: Duration = Duration::from_millis(100);
 /// Stands for the number of a change that came in a snapshot.
 const NO_CHANGE: u64 = u64::MAX;
 /// What shards may take, all together, to go by other policies; one that takes longer does it with its next tick.
@@ -56,23 +53,56 @@ pub(super) struct PoliciesArguments {
     pub(super) follower: String,
     /// The node's incarnation (W1).
     pub(super) incarnation: u64,
+    pub(super) clock: Clock,
+    /// How many lives this actor has begun.
+    pub(super) lives: Arc<AtomicU64>,
 }
 
 /// What it is told.
 pub(super) enum PoliciesMessage {
-    Snapshot(Result<(Vec<(String, String)>, Position), AskError>),
-    Pulled(Result<Pulled, AskError>),
+    Pulled(Came),
+    Piece(Arrived),
+    Waits(Waits),
+    Tick,
 }
 
 /// The follower.
 pub(super) struct PolicyFollower {
     arguments: PoliciesArguments,
     me: Address<PoliciesMessage>,
+    machine: Machine,
+    asking: Asking,
     book: PolicyBook,
-    position: Position,
+    /// What the published policies are true at.
+    in_force: Position,
     /// The change that it cannot pass; 0 while there is none. Told once for each.
     stands_before: u64,
-    under_way: JoinHandle<()>,
+    has_begun: bool,
+    /// The piece that came, until the machine says that it is to be kept.
+    piece: Vec<(String, String)>,
+    /// What came of a snapshot, until the machine asks for it to be put in place.
+    snapshot: Vec<(String, String)>,
+    transfer: Option<Transfer>,
+    pull: Option<JoinHandle<()>>,
+    _ticker: Ticker,
+}
+
+impl From<Came> for PoliciesMessage {
+    fn from(came: Came) -> Self {
+        Self::Pulled(came)
+    }
+}
+
+impl From<Arrived> for PoliciesMessage {
+    fn from(arrived: Arrived) -> Self {
+        Self::Piece(arrived)
+    }
+}
+
+impl From<Waits> for PoliciesMessage {
+    fn from(waits: Waits) -> Self {
+        Self::Waits(waits)
+    }
 }
 
 // === impl GoBy ===
@@ -102,34 +132,49 @@ impl Actor for PolicyFollower {
         arguments: PoliciesArguments,
         me: Address<PoliciesMessage>,
     ) -> Result<Self, BoxError> {
-        let under_way = take_snapshot(arguments.feed.clone(), me.clone(), Duration::ZERO);
+        let PoliciesArguments {
+            feed,
+            follower,
+            clock,
+            lives,
+            ..
+        } = &arguments;
+        let asking = Asking::new(feed.clone(), clock.clone(), follower.clone());
+        // A piece that an earlier life asked for may still come.
+        let transfers = lives.fetch_add(1, Ordering::Relaxed) << 32;
+        let first = me.clone();
+        spawn_named("policies begin", async move {
+            tokio::task::yield_now().await;
+            let _ = first.tell(PoliciesMessage::Tick);
+        });
         Ok(Self {
+            _ticker: Ticker::start(me.clone(), TICK, || PoliciesMessage::Tick),
             arguments,
             me,
+            machine: Machine::resume(Position::default(), transfers),
+            asking,
             book: PolicyBook::default(),
-            position: Position::default(),
+            in_force: Position::default(),
             stands_before: 0,
-            under_way,
+            has_begun: false,
+            piece: Vec::new(),
+            snapshot: Vec::new(),
+            transfer: None,
+            pull: None,
         })
     }
 
     async fn handle(&mut self, message: PoliciesMessage) -> Result<(), BoxError> {
         match message {
-            PoliciesMessage::Snapshot(Ok((changes, position))) => {
-                self.restore(changes, position).await;
+            // Only now it can be told what comes.
+            PoliciesMessage::Tick if !std::mem::replace(&mut self.has_begun, true) => {
+                let begin = self.machine.take_snapshot(self.now_ms());
+                self.carry_out(begin).await;
             }
-            PoliciesMessage::Snapshot(Err(error)) => {
-                tracing::warn!(%error, "traffic manager cannot read the policies, trying again");
-                self.snapshot(PAUSE);
-            }
-            PoliciesMessage::Pulled(Ok(Pulled::Entries { entries, .. })) => {
-                self.apply(entries).await;
-            }
-            PoliciesMessage::Pulled(Ok(Pulled::Resync { reason })) => {
-                tracing::warn!(reason, "traffic manager reads all policies anew");
-                self.snapshot(Duration::ZERO);
-            }
-            PoliciesMessage::Pulled(Ok(Pulled::Unavailable) | Err(_)) => self.pull(PAUSE),
+            PoliciesMessage::Tick => self.step(Input::Tick).await,
+            PoliciesMessage::Waits(waits) => self.step(waits.into()).await,
+            PoliciesMessage::Pulled(came) => self.pulled(came).await,
+            PoliciesMessage::Piece(arrived) => self.arrived(arrived).await,
         }
         Ok(())
     }
@@ -137,7 +182,7 @@ impl Actor for PolicyFollower {
     fn shows(&self) -> SelfReport {
         SelfReport::default()
             .with("follows as", &self.arguments.follower)
-            .with("applied up to", self.position.n)
+            .with("applied up to", self.in_force.n)
             .with(
                 "cannot pass change",
                 match self.stands_before {
@@ -152,54 +197,150 @@ impl Actor for PolicyFollower {
 
 impl Drop for PolicyFollower {
     fn drop(&mut self) {
-        self.under_way.abort();
+        if let Some(pull) = &self.pull {
+            pull.abort();
+        }
     }
 }
 
 // === impl PolicyFollower ===
 
 impl PolicyFollower {
-    async fn restore(&mut self, changes: Vec<(String, String)>, position: Position) {
-        let mut book = PolicyBook::default();
-        for (tenant, change) in changes {
-            match serde_json::from_str::<Change>(&change) {
-                Ok(change) => book.apply(&tenant, change),
-                Err(error) => {
-                    self.cannot_pass(NO_CHANGE, &error.to_string());
-                    return self.snapshot(NOT_UNDERSTOOD);
+    async fn pulled(&mut self, came: Came) {
+        self.asking.heard(&came);
+        let Came {
+            after,
+            answer,
+            pace,
+        } = came;
+        match answer {
+            Ok(Pulled::Entries { entries, head }) => {
+                let is_idle = entries.is_empty();
+                let Some(entries) = self.understood(entries) else {
+                    self.says_where_it_is();
+                    return self.step(Input::PullFailed).await;
+                };
+                self.step(Input::Entries {
+                    after,
+                    entries,
+                    head,
+                })
+                .await;
+                if is_idle {
+                    // All nodes of the control plane hear that it lives, at each end of a long poll.
+                    self.says_where_it_is();
+                    if !pace.goes_on(self.machine.applied().n >= head) {
+                        return;
+                    }
                 }
+                // Long polls follow one another without a pause.
+                let n = self.machine.applied().n.saturating_add(1);
+                self.step(Input::HeadHint { n }).await;
             }
+            Ok(Pulled::Resync { reason }) => {
+                let reason = ResyncReason::parse(&reason).unwrap_or(ResyncReason::TooOld);
+                self.step(Input::NeedsSnapshot { after, reason }).await;
+            }
+            Ok(Pulled::Unavailable) | Err(_) => self.step(Input::PullFailed).await,
         }
-        self.book = book;
-        self.position = position;
-        self.publish().await;
     }
 
-    async fn apply(&mut self, entries: Vec<Entry>) {
-        if entries.is_empty() {
-            let (feed, heartbeat) = (self.arguments.feed.clone(), self.heartbeat());
-            // All nodes of the control plane hear that it lives, at each end of a long poll.
-            spawn_named("policies heartbeat", async move {
-                feed.heartbeat(heartbeat).await
-            });
-            return self.pull(Duration::ZERO);
+    /// The entries before one that is not understood; none when that is the first.
+    fn understood(&mut self, mut entries: Vec<Entry>) -> Option<Vec<Entry>> {
+        let understood = entries.iter().take_while(|entry| entry.is_understood());
+        let known = understood.count();
+        if let Some(unknown) = entries.get(known) {
+            self.cannot_pass(unknown.n, &unknown.kind);
+            entries.truncate(known);
+            return (known > 0).then_some(entries);
         }
-        for entry in entries {
-            if !entry.is_understood() {
-                self.cannot_pass(entry.n, &entry.kind);
-                self.stays().await;
-                return self.pull(NOT_UNDERSTOOD);
+        Some(entries)
+    }
+
+    async fn arrived(&mut self, arrived: Arrived) {
+        let Arrived {
+            transfer,
+            index,
+            changes,
+            at,
+        } = arrived;
+        let read = |(_, change): &(String, String)| serde_json::from_str::<Change>(change).err();
+        if let Some(error) = changes.iter().find_map(read) {
+            // It ends here, and another begins after a while; one that was given up ends nothing.
+            if self.transfer.take_if(|one| one.is(transfer)).is_some() {
+                self.cannot_pass(NO_CHANGE, &error.to_string());
             }
-            if entry.n != self.position.n + 1 {
-                tracing::error!(n = entry.n, "entries do not follow one another");
-                return self.snapshot(PAUSE);
-            }
-            if let Some(change) = entry.change() {
-                self.book.apply(&entry.tenant, change);
-            }
-            self.position = Position::of(&entry);
+            return;
         }
-        self.publish().await;
+        self.piece = changes;
+        self.step(Input::SnapshotChunk { transfer, index }).await;
+        if let Some(at) = at {
+            let chunks = index.saturating_add(1);
+            self.step(Input::SnapshotDone {
+                transfer,
+                at,
+                chunks,
+            })
+            .await;
+        }
+    }
+
+    async fn step(&mut self, input: Input<Entry>) {
+        let effects = self.machine.step(input, self.now_ms());
+        self.carry_out(effects).await;
+    }
+
+    /// Carries out effects, and those that follow from them; more is asked for when all is in force.
+    async fn carry_out(&mut self, effects: Vec<Effect<Entry>>) {
+        let (mut left, mut pull) = (VecDeque::from(effects), None);
+        while let Some(effect) = left.pop_front() {
+            match effect {
+                Effect::Pull { after } => pull = Some(after),
+                Effect::Apply(entry) => {
+                    if let Some(change) = entry.change() {
+                        self.book.apply(&entry.tenant, change);
+                    }
+                }
+                // In force first, then acknowledged.
+                Effect::Persist { at } => {
+                    self.publish(&at).await;
+                    left.extend(self.machine.step(Input::Persisted { at }, self.now_ms()));
+                }
+                Effect::Acknowledge { .. } => self.says_where_it_is(),
+                Effect::Resync { reason } if reason.is_alarming() => {
+                    tracing::error!(
+                        ?reason,
+                        "the change log is of another history, reading all policies anew"
+                    );
+                }
+                Effect::Resync { .. } => {}
+                Effect::PullSnapshot { transfer } => {
+                    self.snapshot.clear();
+                    let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
+                    let of = SnapshotOf::Policies;
+                    self.transfer = Some(Transfer::begin(transfer, feed, of, me));
+                }
+                Effect::StoreChunk { .. } => self.snapshot.append(&mut self.piece),
+                Effect::InstallSnapshot { .. } => self.install(),
+            }
+        }
+        let Some(after) = pull else { return };
+        // Shards may have been waited for since the machine wanted it.
+        let waits = Input::PullWaits {
+            after: after.clone(),
+        };
+        drop(self.machine.step::<Entry>(waits, self.now_ms()));
+        self.pull = Some(self.asking.ask(&self.machine, after, false, &self.me));
+    }
+
+    fn install(&mut self) {
+        self.book = PolicyBook::default();
+        for (tenant, change) in std::mem::take(&mut self.snapshot) {
+            // All were read when they came.
+            if let Ok(change) = serde_json::from_str::<Change>(&change) {
+                self.book.apply(&tenant, change);
+            }
+        }
     }
 
     /// Passing over it would acknowledge what is not so (M1).
@@ -214,20 +355,10 @@ impl PolicyFollower {
         }
     }
 
-    /// In force first, then acknowledged.
-    async fn publish(&mut self) {
-        self.stays().await;
-        self.pull(Duration::ZERO);
-    }
-
-    /// The same without asking for more.
-    async fn stays(&mut self) {
-        let view = self.book.view(self.position.n);
+    async fn publish(&mut self, at: &Position) {
+        let view = self.book.view(at.n);
         let PoliciesArguments {
-            feed,
-            published,
-            shards,
-            ..
+            published, shards, ..
         } = &self.arguments;
         let table = Arc::clone(&view.table);
         let before = published.swap(Some(view.into()));
@@ -235,40 +366,31 @@ impl PolicyFollower {
         if before.is_some_and(|before| !Arc::ptr_eq(&before.table, &table)) {
             tell(shards).await;
         }
-        if let Err(error) = feed.heartbeat(self.heartbeat()).await {
-            tracing::warn!(%error, "the change feed did not take an acknowledgement");
-        }
+        self.in_force = at.clone();
     }
 
-    fn heartbeat(&self) -> Heartbeat {
-        Heartbeat {
+    /// Acknowledges what is in force, and says that it lives.
+    fn says_where_it_is(&self) {
+        let heartbeat = Heartbeat {
             follower: self.arguments.follower.clone(),
             incarnation: self.arguments.incarnation,
             kind: FollowerKind::Policies,
-            n: self.position.n,
-            uuid: self.position.uuid.clone(),
+            n: self.in_force.n,
+            uuid: self.in_force.uuid.clone(),
             leaves: false,
-        }
-    }
-
-    fn pull(&mut self, pause: Duration) {
-        let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
-        let pull = Pull {
-            follower: self.arguments.follower.clone(),
-            n: self.position.n,
-            uuid: self.position.uuid.clone(),
-            most: MOST,
-            wait_ms: POLL_MS,
         };
-        self.under_way = spawn_named("policies pull", async move {
-            tokio::time::sleep(pause).await;
-            let pulled = feed.pull(pull).await;
-            let _ = me.tell(PoliciesMessage::Pulled(pulled));
+        let feed = self.arguments.feed.clone();
+        spawn_named("policies heartbeat", async move {
+            if let Err(error) = feed.heartbeat(heartbeat).await {
+                tracing::warn!(%error, "the change feed did not take an acknowledgement");
+            }
         });
     }
 
-    fn snapshot(&mut self, pause: Duration) {
-        self.under_way = take_snapshot(self.arguments.feed.clone(), self.me.clone(), pause);
+    /// The machine measures how long something takes; nobody's clock is asked what time it is.
+    fn now_ms(&self) -> i64 {
+        let now = self.arguments.clock.monotonic();
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -285,34 +407,6 @@ async fn tell(shards: &[GoBy]) {
         });
     }
     while told.join_next().await.is_some() {}
-}
-
-fn take_snapshot(
-    feed: ChangeFeedHandle,
-    me: Address<PoliciesMessage>,
-    pause: Duration,
-) -> JoinHandle<()> {
-    spawn_named("policies snapshot", async move {
-        tokio::time::sleep(pause).await;
-        let mut message = PoliciesMessage::Snapshot(whole(&feed).await);
-        // The first one may be ready before the actor can be reached.
-        while let Err(cluster::Undelivered(back)) = me.tell(message) {
-            message = back;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-}
-
-async fn whole(feed: &ChangeFeedHandle) -> Result<(Vec<(String, String)>, Position), AskError> {
-    let (mut all, mut asked) = (Vec::new(), String::new());
-    loop {
-        let part = feed.piece(SnapshotOf::Policies, &asked).await?;
-        all.extend(part.changes);
-        match part.next {
-            Some(next) => asked = next,
-            None => return Ok((all, part.at)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use cluster::{Asked, Child, Clock, Door, Request, Root, System, child, start_root};
 use domain::change::LEFT_OUT;
+use domain::policy::{Limit, Policy, QuotaUnit, TimeUnit};
 use tokio::sync::Barrier;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::change_feed::message::{Heard, Piece, Snapshot, WaitApplied};
+use crate::change_feed::message::{Heard, Piece, Pull, Snapshot, WaitApplied};
+use crate::traffic_manager::translate::limit_name;
 
 const SHARDS: usize = 16;
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Other policies were published.
 struct Follow(Reply<()>);
@@ -88,6 +91,7 @@ struct Bench {
     pulls: Asks<Pull>,
     snapshots: Asks<Snapshot>,
     heartbeats: Asks<Heartbeat>,
+    published: Published,
     _root: Root,
 }
 
@@ -98,12 +102,15 @@ impl Bench {
         let (snapshot, snapshots, two) = front::<Snapshot>(&system, "snapshot");
         let (heartbeat, heartbeats, three) = front::<Heartbeat>(&system, "heartbeat");
         let (wait, _, four) = front::<WaitApplied>(&system, "wait");
+        let published = Published::default();
         let arguments = PoliciesArguments {
             feed: ChangeFeedHandle::new(pull, snapshot, heartbeat, wait),
-            published: Published::default(),
+            published: Arc::clone(&published),
             shards: Vec::new(),
             follower: "traffic@tm1".to_owned(),
             incarnation: 1,
+            clock: system.clock.clone(),
+            lives: Arc::default(),
         };
         let (_, follower) = child::<PolicyFollower>(&system, "policies", arguments);
         let root = start_root(&system, vec![one, two, three, four, follower]).await;
@@ -111,6 +118,7 @@ impl Bench {
             pulls,
             snapshots,
             heartbeats,
+            published,
             _root: root.unwrap(),
         }
     }
@@ -118,6 +126,8 @@ impl Bench {
     /// The next pull, and whatever was acknowledged before it.
     async fn pull(&mut self) -> (Asked<Pull>, Vec<u64>) {
         let mut acknowledged = Vec::new();
+        let late = tokio::time::sleep(DEADLINE);
+        tokio::pin!(late);
         loop {
             tokio::select! {
                 biased;
@@ -126,19 +136,71 @@ impl Bench {
                     heartbeat.reply.send(Heard::Head(9));
                 }
                 Some(pull) = self.pulls.recv() => return (pull, acknowledged),
+                () = &mut late => panic!("no pull in time"),
             }
         }
     }
 
+    /// The next question for a snapshot.
+    async fn asks_for_snapshot(&mut self) -> Asked<Snapshot> {
+        let asked = tokio::time::timeout(DEADLINE, self.snapshots.recv());
+        asked.await.unwrap().unwrap()
+    }
+
     async fn snapshot(&mut self, changes: Vec<(String, String)>) {
-        let asked = self.snapshots.recv().await.unwrap();
+        self.snapshot_at(changes, 4, "u4").await;
+    }
+
+    /// The whole of it in one piece, true at this position.
+    async fn snapshot_at(&mut self, changes: Vec<(String, String)>, n: u64, uuid: &str) {
+        let asked = self.asks_for_snapshot().await;
+        assert_eq!(asked.request.of, SnapshotOf::Policies);
         asked.reply.send(Piece::Part {
             changes,
             cursor: None,
-            n: 4,
-            uuid: "u4".to_owned(),
+            n,
+            uuid: uuid.to_owned(),
         });
     }
+
+    /// What is in force: the position, and how many units a policy of these tests allows.
+    fn in_force(&self) -> (u64, Option<u64>) {
+        let view = self.published.load_full().unwrap();
+        let level = Policy::defaults("t", || "id".to_owned()).remove(0).level;
+        let name = limit_name(level, "day", 0);
+        let quota = view.table.get("t", &name);
+        (view.applied, quota.map(|quota| quota.limit))
+    }
+}
+
+/// A policy that allows so many calls a day.
+fn day(units: u64) -> Change {
+    let mut policy = Policy::defaults("t", || "id".to_owned()).remove(0);
+    policy.name = "day".to_owned();
+    policy.limit = Some(Limit {
+        units,
+        quota: QuotaUnit::Requests,
+        unit_time: 1,
+        time_unit: TimeUnit::Day,
+    });
+    Change::PolicySaved {
+        policy: Box::new(policy),
+    }
+}
+
+fn piece(change: &Change) -> (String, String) {
+    ("t".to_owned(), serde_json::to_string(change).unwrap())
+}
+
+fn of(n: u64, change: &Change) -> Entry {
+    Entry {
+        payload: serde_json::to_string(change).unwrap(),
+        ..entry(n, change.kind())
+    }
+}
+
+fn told(entries: Vec<Entry>, head: u64) -> Pulled {
+    Pulled::Entries { entries, head }
 }
 
 fn entry(n: u64, kind: &str) -> Entry {
@@ -177,4 +239,83 @@ async fn what_it_does_not_understand_is_neither_passed_nor_acknowledged() {
         assert_eq!((next.request.n, acknowledged), (5, vec![5]), "{already}");
         pull = next;
     }
+}
+
+#[tokio::test]
+async fn nothing_beyond_a_gap_is_applied_before_a_snapshot_has_filled_it() {
+    let mut bench = Bench::start().await;
+    bench.snapshot(vec![piece(&day(4))]).await;
+    let (pull, _) = bench.pull().await;
+    let entries = vec![of(5, &day(5)), of(7, &day(7))];
+    pull.reply.send(told(entries, 7));
+    let held = bench.asks_for_snapshot().await;
+    assert_eq!(bench.in_force(), (5, Some(5)));
+    held.reply.send(Piece::Part {
+        changes: vec![piece(&day(6))],
+        cursor: None,
+        n: 8,
+        uuid: "u8".to_owned(),
+    });
+    let (pull, acknowledged) = bench.pull().await;
+    assert_eq!((pull.request.n, acknowledged), (8, vec![5, 8]));
+    assert_eq!(bench.in_force(), (8, Some(6)));
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_late_and_again_is_applied_once() {
+    let mut bench = Bench::start().await;
+    bench.snapshot(Vec::new()).await;
+    let (late, _) = bench.pull().await;
+    // Nobody answers for so long that it asks again.
+    let (again, _) = bench.pull().await;
+    assert_eq!((late.request.n, again.request.n), (4, 4));
+    again
+        .reply
+        .send(told(vec![of(5, &day(5)), of(6, &day(6))], 6));
+    let (next, acknowledged) = bench.pull().await;
+    assert_eq!((next.request.n, acknowledged), (6, vec![6]));
+    late.reply.send(told(vec![of(5, &day(5))], 6));
+    next.reply.send(told(vec![entry(7, LEFT_OUT)], 7));
+    let (last, acknowledged) = bench.pull().await;
+    assert_eq!((last.request.n, acknowledged), (7, vec![7]));
+    assert_eq!(bench.in_force(), (7, Some(6)));
+}
+
+#[tokio::test]
+async fn after_a_restored_backup_nothing_of_the_history_before_is_in_force() {
+    let mut bench = Bench::start().await;
+    bench.snapshot(vec![piece(&day(4))]).await;
+    let (pull, acknowledged) = bench.pull().await;
+    assert_eq!((bench.in_force(), acknowledged), ((4, Some(4)), vec![4]));
+    let reason = ResyncReason::HeadBelow.word().to_owned();
+    pull.reply.send(Pulled::Resync { reason });
+    bench.snapshot_at(Vec::new(), 2, "v2").await;
+    let (pull, acknowledged) = bench.pull().await;
+    let stands = (pull.request.n, pull.request.uuid.as_str());
+    assert_eq!((stands, acknowledged), ((2, "v2"), vec![2]));
+    assert_eq!(bench.in_force(), (2, None));
+}
+
+#[tokio::test]
+async fn what_it_is_told_of_and_has_not_it_asks_for_at_once_as_it_does_after_a_pull_that_failed() {
+    let mut bench = Bench::start().await;
+    bench.snapshot(Vec::new()).await;
+    let (pull, _) = bench.pull().await;
+    let how = |asked: &Asked<Pull>| {
+        (
+            asked.request.n,
+            asked.request.wait_ms > 0,
+            asked.request.small,
+        )
+    };
+    assert_eq!(how(&pull), (4, true, true), "it is at the head");
+    pull.reply.send(told(Vec::new(), 5));
+    let (pull, _) = bench.pull().await;
+    assert_eq!(how(&pull), (4, false, false), "there is more");
+    pull.reply.send(told(vec![entry(5, LEFT_OUT)], 5));
+    let (pull, _) = bench.pull().await;
+    assert_eq!(how(&pull), (5, true, true), "it is at the head");
+    drop(pull);
+    let (pull, _) = bench.pull().await;
+    assert_eq!(how(&pull), (5, false, false), "it has failed");
 }

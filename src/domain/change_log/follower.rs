@@ -181,6 +181,18 @@ impl Follower {
         self.head.saturating_sub(self.applied.n)
     }
 
+    /// Whether the last pull failed, and none has been answered since.
+    pub fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Begins with a snapshot, for whoever keeps nothing and needs little of what the log has.
+    pub fn take_snapshot<E>(&mut self, now_ms: i64) -> Vec<Effect<E>> {
+        let mut out = Vec::new();
+        self.start_transfer(now_ms, &mut out);
+        out
+    }
+
     /// Whether everything it has heard of is applied and durable.
     pub fn is_caught_up(&self) -> bool {
         self.snapshot.is_none()

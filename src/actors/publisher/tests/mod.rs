@@ -137,6 +137,7 @@ async fn log(bench: &Bench) -> Vec<Change> {
         uuid: String::new(),
         most: 100,
         wait_ms: 0,
+        small: false,
     };
     match bench.stores.feed.pull(pull).await.unwrap() {
         Pulled::Entries { entries, .. } => entries.iter().filter_map(Entry::change).collect(),

@@ -217,6 +217,8 @@ fn follower(
         shards: shards.iter().map(follow).collect(),
         follower: format!("traffic-manager@{}", member.nodes.me().node),
         incarnation: member.incarnation,
+        clock: system.clock.clone(),
+        lives: Arc::default(),
     };
     child::<PolicyFollower>(system, "traffic-manager/policies", arguments).1
 }

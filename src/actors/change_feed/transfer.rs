@@ -1,52 +1,69 @@
-//! Brings the pieces of a snapshot to the follower, one after the other; and says of what is large that it is still
+//! Brings the pieces of a snapshot to a follower, one after the other; and says of what is large that it is still
 //! on its way, so that it is not asked for again.
 
 use std::time::Duration;
 
 use cluster::{Address, spawn_named};
-use domain::change_log::Position;
+use domain::change_log::{Input, Position};
 use tokio::task::JoinHandle;
 
-use super::follower::Message;
-use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::SnapshotOf;
+use super::handle::ChangeFeedHandle;
+use super::message::SnapshotOf;
 
 /// How often the follower is told that something is still asked for; below the machine's patience with a pull.
 const WAITING: Duration = Duration::from_millis(500);
 
 /// A transfer under way; ends when dropped, so that two never ask side by side.
-pub(super) struct Transfer {
+pub(crate) struct Transfer {
     number: u64,
     task: JoinHandle<()>,
 }
 
 /// A piece of a snapshot.
-pub(super) struct Arrived {
-    pub(super) transfer: u64,
-    pub(super) index: u32,
-    pub(super) changes: Vec<(String, String)>,
+pub(crate) struct Arrived {
+    pub(crate) transfer: u64,
+    pub(crate) index: u32,
+    pub(crate) changes: Vec<(String, String)>,
     /// With the last piece: what the whole is true at.
-    pub(super) at: Option<Position>,
+    pub(crate) at: Option<Position>,
 }
 
 /// What is still on its way.
-pub(super) enum Waits {
+pub(crate) enum Waits {
     /// A piece of this transfer.
     Piece { transfer: u64 },
     /// The answer to the pull from here.
     Pull { after: Position },
 }
 
+/// What a follower's machine is told of it.
+impl<E> From<Waits> for Input<E> {
+    fn from(waits: Waits) -> Self {
+        match waits {
+            Waits::Piece { transfer } => Self::SnapshotWaits { transfer },
+            Waits::Pull { after } => Self::PullWaits { after },
+        }
+    }
+}
+
 // === impl Transfer ===
 
 impl Transfer {
-    /// Begins the transfer of this number.
-    pub(super) fn begin(transfer: u64, feed: ChangeFeedHandle, me: Address<Message>) -> Self {
+    /// Begins the transfer of this number, whose pieces are told to `me`.
+    pub(crate) fn begin<M>(
+        transfer: u64,
+        feed: ChangeFeedHandle,
+        of: SnapshotOf,
+        me: Address<M>,
+    ) -> Self
+    where
+        M: From<Arrived> + From<Waits> + Send + 'static,
+    {
         let task = spawn_named("pull snapshot", async move {
             let mut cursor = String::new();
             for index in 0.. {
                 // One that does not come for good ends the transfer; the machine starts another.
-                let asking = feed.piece(SnapshotOf::Everything, &cursor);
+                let asking = feed.piece(of, &cursor);
                 let part = match waited_for(asking, &me, || Waits::Piece { transfer }).await {
                     Ok(part) => part,
                     Err(error) => {
@@ -58,12 +75,13 @@ impl Transfer {
                     None => (Some(part.at), String::new()),
                 };
                 let is_last = at.is_some();
-                let _ = me.tell(Message::Piece(Arrived {
+                let arrived = Arrived {
                     transfer,
                     index,
                     changes: part.changes,
                     at,
-                }));
+                };
+                let _ = me.tell(arrived.into());
                 if is_last {
                     return;
                 }
@@ -77,7 +95,7 @@ impl Transfer {
     }
 
     /// Whether it has this number: a piece of an earlier one may still come.
-    pub(super) fn is(&self, number: u64) -> bool {
+    pub(crate) fn is(&self, number: u64) -> bool {
         self.number == number
     }
 }
@@ -89,9 +107,9 @@ impl Drop for Transfer {
 }
 
 /// Asks, and tells the follower meanwhile that it does.
-pub(super) async fn waited_for<T>(
+pub(super) async fn waited_for<T, M: From<Waits> + Send + 'static>(
     asking: impl Future<Output = T>,
-    me: &Address<Message>,
+    me: &Address<M>,
     waits: impl Fn() -> Waits,
 ) -> T {
     tokio::pin!(asking);
@@ -99,7 +117,7 @@ pub(super) async fn waited_for<T>(
         tokio::select! {
             answer = &mut asking => return answer,
             () = tokio::time::sleep(WAITING) => {
-                let _ = me.tell(Message::Waits(waits()));
+                let _ = me.tell(waits().into());
             }
         }
     }
