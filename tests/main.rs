@@ -44,6 +44,7 @@ mod ended_streams;
 mod exact;
 mod failure_detection;
 mod faults;
+mod forgotten;
 mod gateway;
 mod heads;
 mod held_without_lease;

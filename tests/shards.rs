@@ -10,7 +10,7 @@ use crate::support::node::Node;
 use crate::support::platform::text;
 
 /// Runs a command; gives its exit code, its output and what it said beside that.
-fn run(node: &Node, words: &[&str]) -> (Option<i32>, String, String) {
+pub fn run(node: &Node, words: &[&str]) -> (Option<i32>, String, String) {
     let output = node.command(words).output().expect("its end");
     let told = String::from_utf8(output.stdout).expect("text");
     let said = String::from_utf8(output.stderr).expect("text");
@@ -23,7 +23,7 @@ async fn looked(node: &Node, path: &str) -> Value {
 }
 
 /// Until these own all shards, in a view that is active.
-async fn owned_by(node: &Node, names: &[&str]) {
+pub async fn owned_by(node: &Node, names: &[&str]) {
     eventually(60, "these own the shards", || async {
         let view = looked(node, "/admin/shards?limit=1").await["view"].clone();
         let members = view["members"].as_array().cloned().unwrap_or_default();

@@ -11,7 +11,7 @@ use cluster::{
 };
 use storage::apim::retired_nodes;
 use storage::carbon::join_tokens::{self, Taken};
-use storage::{Database, StoreError};
+use storage::{Database, StoreError, Write};
 
 use super::credential_files::CredentialFiles;
 use super::membership::{self, CONTROL_PLANE};
@@ -102,6 +102,11 @@ pub(super) async fn take_back(apim: &Database, node: &str) -> Result<(), StoreEr
     write.commit().await
 }
 
+fn token_unread(error: StoreError) -> Result<(), NotAdmitted> {
+    tracing::warn!(%error, "a join token cannot be looked at");
+    Err(NotAdmitted::Unavailable)
+}
+
 // === impl Admitter ===
 
 impl Admission for Admitter {
@@ -115,15 +120,16 @@ impl Admission for Admitter {
 
 impl Admits {
     async fn admit(&self, ask: JoinAsk) -> Result<Admitted, NotAdmitted> {
-        let taken = self.take(&ask).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a join token cannot be looked at");
-            Err(NotAdmitted::Unavailable)
-        });
-        taken?;
-        // Whoever runs the cluster wants it again.
+        // Looked at first: nothing is used up before the write that it is looked at in is committed.
+        let looked = self.taking(&ask).await.map(|taking| taking.map(drop));
+        looked.unwrap_or_else(token_unread)?;
+        // Whoever runs the cluster wants it again. A node that takes no token any more, for its certificate is good, would stay
+        // forgotten: so nobody is admitted before that is written down.
         if let Err(error) = take_back(&self.apim, &ask.id).await {
-            tracing::warn!(%error, node = ask.id, "a node is admitted, and its certificate may not be renewed: it may have been forgotten before");
+            tracing::warn!(%error, node = ask.id, "a node is not admitted yet, for it cannot be looked up whether it was forgotten: its token stays good");
+            return Err(NotAdmitted::Unavailable);
         }
+        self.take(&ask).await.unwrap_or_else(token_unread)?;
         let now_ms = self.clock.now_ms();
         let admits_others = ask.roles.iter().any(|role| role == CONTROL_PLANE);
         let node = (ask.id.as_str(), admits_others);
@@ -169,6 +175,15 @@ impl Admits {
 
     /// Uses the token up, unless the node could do nothing with what it would get.
     pub(super) async fn take(&self, ask: &JoinAsk) -> Result<Result<(), NotAdmitted>, StoreError> {
+        match self.taking(ask).await? {
+            Ok(write) => write.commit().await.map(Ok),
+            // Not committed: the token stays good for another node.
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+
+    /// The write that uses the token up once it is committed.
+    async fn taking(&self, ask: &JoinAsk) -> Result<Result<Write, NotAdmitted>, StoreError> {
         let hash = JoinToken::hash(&ask.secret);
         let now_ms = self.clock.now_ms();
         let mut write = self.carbon.write("carbon.join_tokens.take").await?;
@@ -178,11 +193,7 @@ impl Admits {
             Taken::Expired => Some(NotAdmitted::Expired),
             Taken::Good(roles) => self.refusal(ask, &roles),
         };
-        match refused {
-            // Not committed: the token stays good for another node.
-            Some(refused) => Ok(Err(refused)),
-            None => write.commit().await.map(Ok),
-        }
+        Ok(refused.map_or(Ok(write), Err))
     }
 
     /// Why a node may not join by a token that is for these `roles`; any when there are none.
@@ -210,3 +221,7 @@ impl Admits {
         runs.then(|| NotAdmitted::Running(ask.id.clone()))
     }
 }
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

@@ -51,6 +51,12 @@ fn question(looked: &Value) -> String {
             cell(looked, "node"),
         );
     }
+    if loses_nothing(looked) {
+        return format!(
+            "nothing that {} held is lost, so nothing is given up; its certificate is renewed no more, until it joins with a token again",
+            cell(looked, "node"),
+        );
+    }
     let others = looked.get("otherHolders").and_then(Value::as_array);
     let others: Vec<&str> = others
         .into_iter()
@@ -62,7 +68,7 @@ fn question(looked: &Value) -> String {
         others => format!("of {} it is given up as well", others.join(" ")),
     };
     format!(
-        "what {} held of {} lost shards is given up for good, {others}: their windows that are full for it count from nothing, so up to one limit more may be granted in each",
+        "what {} held of {} lost shards is given up for good, {others}: their windows that are full for it count from nothing, so up to one limit more may be granted in each. If it is down its certificate is renewed no more, until it joins with a token again",
         cell(looked, "node"),
         cell(looked, "count"),
     )
@@ -72,12 +78,18 @@ fn is_founder(shown: &Value) -> bool {
     shown.get("founder").and_then(Value::as_bool) == Some(true)
 }
 
+fn loses_nothing(shown: &Value) -> bool {
+    shown.get("count").and_then(Value::as_u64) == Some(0)
+}
+
 fn told(done: &Value) -> String {
     let (node, count) = (cell(done, "node"), cell(done, "count"));
     let told = if is_founder(done) {
         format!(
             "it is written down that {node} never runs again: whoever has its name, or where others voted an empty register, founds it anew"
         )
+    } else if loses_nothing(done) {
+        format!("{node} is forgotten: nothing that it held is lost, so nothing was given up")
     } else {
         match done.get("knownHere") {
             Some(Value::Bool(true)) => format!("{node} is forgotten: {count} lost shards given up"),
@@ -87,8 +99,9 @@ fn told(done: &Value) -> String {
         }
     };
     match done.get("retired") {
+        Some(Value::Bool(true)) => format!("{told}\nits certificate is renewed no more"),
         Some(Value::Bool(false)) => format!(
-            "{told}\nits certificate may be renewed yet, for nobody of the control plane wrote it down ({}): destroy cluster/ in its data directory",
+            "{told}\nit is not retired, its certificate may be renewed yet: {}",
             cell(done, "renewedYet"),
         ),
         _ => told,
@@ -122,14 +135,23 @@ mod tests {
             question(&looked).contains("node tm1 founded the view register and never runs again")
         );
         assert!(told(&looked).contains("tm1 never runs again"));
+        looked["founder"] = false.into();
+        looked["count"] = 0.into();
+        let asked = question(&looked);
+        assert!(
+            asked.starts_with("nothing that tm1 held is lost"),
+            "{asked}"
+        );
         looked["retired"] = true.into();
-        assert!(!told(&looked).contains("renewed"));
+        let nothing = told(&looked);
+        assert!(nothing.contains("nothing was given up"), "{nothing}");
+        assert!(
+            nothing.ends_with("its certificate is renewed no more"),
+            "{nothing}"
+        );
         looked["retired"] = false.into();
         looked["renewedYet"] = "no answer".into();
         let yet = told(&looked);
-        assert!(
-            yet.contains("may be renewed yet") && yet.contains("(no answer)"),
-            "{yet}"
-        );
+        assert!(yet.ends_with("may be renewed yet: no answer"), "{yet}");
     }
 }

@@ -17,6 +17,7 @@ pub mod known_consumers;
 pub mod lease;
 pub mod ledger;
 pub mod lifecycle;
+pub mod node_id;
 pub mod open_call;
 pub mod openapi;
 pub mod path;

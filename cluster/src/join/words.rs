@@ -64,7 +64,10 @@ pub enum NotAdmitted {
     #[error("the request cannot be signed")]
     Malformed,
     /// The member cannot say.
-    #[error("the member cannot look at its tokens now, see its log; the token may be good still")]
+    #[error(
+        "the member cannot look at its tokens, or at who was forgotten, now, see its log; the token may be good still: try \
+         again"
+    )]
     Unavailable,
     /// The token is for nodes with other roles.
     #[error(

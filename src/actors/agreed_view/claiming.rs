@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster::{
     Actor, Address, AskError, Asked, BoxError, Child, Clock, Cluster, Door, Request, System, child,
 };
+use domain::node_id::is_node_id;
 use domain::view::{Claimant, Founder, Hold, Holder, Others, Verdict, Word};
 use storage::apim::{retired_nodes, view_register};
 use storage::{Database, StoreError};
@@ -249,10 +250,10 @@ impl Actor for ClaimsActor {
             }
             ClaimsMessage::Retire(Asked { request, reply }) => {
                 let retired = retire(arguments, &request).await;
-                reply.send(Retired(retired.is_ok()));
-                if let Err(error) = retired {
+                reply.send(Retired(retired.unwrap_or_else(|error| {
                     tracing::warn!(%error, "a node that is forgotten cannot be written down");
-                }
+                    false
+                })));
             }
         }
         Ok(())
@@ -399,17 +400,29 @@ async fn give_up(arguments: &ClaimsArguments, asked: &GiveUp) -> Result<GivenUp,
         write.commit().await?;
     }
     Ok(match word {
-        Word::Taken => GivenUp::Yes,
+        Word::Taken => GivenUp::Yes {
+            founder: founder.node,
+        },
         Word::NotFounder => GivenUp::No,
-        Word::Watch { renewals, for_ms } => GivenUp::Watch { renewals, for_ms },
+        Word::Watch { renewals, for_ms } => GivenUp::Watch {
+            renewals,
+            for_ms,
+            founder: founder.node,
+        },
     })
 }
 
-async fn retire(arguments: &ClaimsArguments, asked: &Retire) -> Result<(), StoreError> {
+/// Gives whether it is written down: what is no id is not, for nobody's certificate is of it.
+async fn retire(arguments: &ClaimsArguments, asked: &Retire) -> Result<bool, StoreError> {
+    if !is_node_id(&asked.node) {
+        tracing::warn!(node = asked.node, "what is no node's id is not retired");
+        return Ok(false);
+    }
     let now_ms = arguments.clock.now_ms();
     let mut write = arguments.apim.write("apim.retired_nodes.create").await?;
     retired_nodes::create(&mut write, &asked.node, now_ms).await?;
-    write.commit().await
+    write.commit().await?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use storage::crash_sweep::{Swept, sweep};
 
 use super::*;
 
+/// As nodes have them.
+const ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+
 fn claim_of(node: &str, life: u64) -> Claim {
     Claim {
         node: node.to_owned(),
@@ -76,11 +79,12 @@ impl Swept for ClaimsActor {
                 let watched = Some(find(&self.0).await.renewals);
                 let node = "a".to_owned();
                 let asked = GiveUp { node, watched };
-                assert_eq!(give_up(&self.0, &asked).await.unwrap(), GivenUp::Yes);
+                let founder = "a".to_owned();
+                let given_up = give_up(&self.0, &asked).await.unwrap();
+                assert_eq!(given_up, GivenUp::Yes { founder });
             }
             "apim.retired_nodes.create" => {
-                let node = "a".to_owned();
-                retire(&self.0, &Retire { node }).await.unwrap();
+                assert!(retired(&self.0, ID).await);
             }
             _ => {
                 let asked = Share {
@@ -97,7 +101,7 @@ impl Swept for ClaimsActor {
         // When it was said differs from run to run.
         founder.said_at_ms = 0;
         let mut read = self.0.apim.read().await.unwrap();
-        let retired = retired_nodes::find(&mut read, "a").await.unwrap();
+        let retired = retired_nodes::find(&mut read, ID).await.unwrap();
         vec![format!("{founder:?} {}", retired.is_some())]
     }
 }
@@ -190,6 +194,7 @@ async fn no_word_gives_up_a_founder_that_says_that_it_is_there_or_that_is_asked_
     let watch = |renewals| GivenUp::Watch {
         renewals,
         for_ms: 5_000,
+        founder: "a".to_owned(),
     };
     let looked = give_up(&arguments, &asked("a", None)).await.unwrap();
     assert_eq!((looked, &find(&arguments).await), (watch(seen), &written));
@@ -207,5 +212,55 @@ async fn no_word_gives_up_a_founder_that_says_that_it_is_there_or_that_is_asked_
     let there = give_up(&itself, &silent).await.unwrap();
     assert_eq!(there, GivenUp::There);
     let taken = give_up(&arguments, &silent).await.unwrap();
-    assert_eq!(taken, GivenUp::Yes);
+    let founder = "a".to_owned();
+    assert_eq!(taken, GivenUp::Yes { founder });
+}
+
+#[tokio::test]
+async fn whoever_gives_up_a_founder_by_its_name_hears_of_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ClaimsActor::open(dir.path()).await.0;
+    let of = Claim {
+        name: "tm1".to_owned(),
+        ..claim_of("a", 1)
+    };
+    claim(&arguments, &of).await.unwrap();
+    let asked = Share {
+        node: "a".to_owned(),
+        others: Others::Vote,
+    };
+    assert_eq!(share(&arguments.apim, &asked).await.unwrap(), Shared::Yes);
+    let named = |watched| GiveUp {
+        node: "tm1".to_owned(),
+        watched,
+    };
+    let looked = give_up(&arguments, &named(None)).await.unwrap();
+    let GivenUp::Watch {
+        renewals, founder, ..
+    } = looked
+    else {
+        panic!("{looked:?}");
+    };
+    assert_eq!(founder, "a");
+    let given_up = give_up(&arguments, &named(Some(renewals))).await.unwrap();
+    assert_eq!(given_up, GivenUp::Yes { founder });
+}
+
+#[tokio::test]
+async fn what_is_no_id_of_a_node_is_never_retired() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ClaimsActor::open(dir.path()).await.0;
+    for node in ["tm1", "generation-1", "?", ""] {
+        assert!(!retired(&arguments, node).await, "{node}");
+        let mut read = arguments.apim.read().await.unwrap();
+        let written = retired_nodes::find(&mut read, node).await.unwrap();
+        assert_eq!(written, None, "{node}");
+    }
+    assert!(retired(&arguments, ID).await);
+    assert!(retired(&arguments, ID).await, "said twice");
+}
+
+async fn retired(arguments: &ClaimsArguments, node: &str) -> bool {
+    let node = node.to_owned();
+    retire(arguments, &Retire { node }).await.unwrap()
 }

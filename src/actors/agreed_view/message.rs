@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use cluster::Request;
+use cluster::{Before, Earlier, Request};
 use domain::view::{
     Epoch, Founding, GivesUp, Life, NotGivenUp, Origin, Others, Report, Sealed, View,
 };
@@ -209,10 +209,13 @@ pub struct GiveUp {
 }
 
 /// What is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GivenUp {
     /// Whoever has its name may found the register anew.
-    Yes,
+    Yes {
+        /// The founder's stable id: it may have been given up by its name. Empty where that is not known.
+        founder: String,
+    },
     /// It is not the founder.
     No,
     /// It cannot be told now.
@@ -223,8 +226,30 @@ pub enum GivenUp {
         renewals: u64,
         /// For how long it is watched, milliseconds.
         for_ms: i64,
+        /// See [`GivenUp::Yes`].
+        founder: String,
     },
     /// It is there: it answers this itself.
+    There,
+}
+
+/// Version 1 of [`GivenUp`]: it does not say whom a name stood for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GivenUpBefore {
+    /// See [`GivenUp::Yes`].
+    Yes,
+    /// See [`GivenUp::No`].
+    No,
+    /// See [`GivenUp::Unavailable`].
+    Unavailable,
+    /// See [`GivenUp::Watch`].
+    Watch {
+        /// How often it has said that it is there.
+        renewals: u64,
+        /// For how long it is watched, milliseconds.
+        for_ms: i64,
+    },
+    /// See [`GivenUp::There`].
     There,
 }
 
@@ -284,8 +309,41 @@ impl Request for HoldOn {
 impl Request for GiveUp {
     type Reply = GivenUp;
     const KIND: u16 = 0x0509;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
+    const SINCE: u16 = 3;
+    const BEFORE: Option<Before<Self>> = Some(Before::new::<Self, GivenUpBefore>(1));
+}
+
+// === impl GivenUpBefore ===
+
+impl Earlier<GivenUp> for GivenUpBefore {
+    fn of(now: &GivenUp) -> Self {
+        match *now {
+            GivenUp::Yes { .. } => Self::Yes,
+            GivenUp::No => Self::No,
+            GivenUp::Unavailable => Self::Unavailable,
+            GivenUp::Watch {
+                renewals, for_ms, ..
+            } => Self::Watch { renewals, for_ms },
+            GivenUp::There => Self::There,
+        }
+    }
+
+    fn into_now(self) -> GivenUp {
+        let founder = String::new();
+        match self {
+            Self::Yes => GivenUp::Yes { founder },
+            Self::No => GivenUp::No,
+            Self::Unavailable => GivenUp::Unavailable,
+            Self::Watch { renewals, for_ms } => GivenUp::Watch {
+                renewals,
+                for_ms,
+                founder,
+            },
+            Self::There => GivenUp::There,
+        }
+    }
 }
 
 impl Request for Retire {

@@ -169,31 +169,59 @@ impl Orders {
         Ok(matches!(known.await, Ok(Ok(_))))
     }
 
-    /// Whether this node founded the register and alone decides, as far as is written down.
+    /// Whether a node is down as whoever leads sees it, of which nothing is lost any more. Of one that is not it may be
+    /// there.
     ///
     /// # Errors
     /// See [`NotAgreed`].
-    pub async fn is_founder(&self, node: &str) -> Result<bool, NotAgreed> {
-        match &self.claims {
-            Some((claims, _)) => Ok(said_of_founder(claims, node, None).await? != GivenUp::No),
-            None => Ok(false),
-        }
+    pub async fn is_down(&self, node: &str) -> Result<bool, NotAgreed> {
+        let judging = async {
+            loop {
+                match self.gives_up(node).await {
+                    Err(NotAgreed::NotGivenUp(why)) => return Ok(why == NotGivenUp::NothingLost),
+                    Err(error) => return Err(error),
+                    // It was given up, and whoever leads by now has not heard so.
+                    Ok(_) => tokio::time::sleep(ELSEWHERE).await,
+                }
+            }
+        };
+        let judged = tokio::time::timeout(LEARNING, judging).await;
+        let more = "more of what it held is lost by now, as whoever leads says";
+        judged.unwrap_or_else(|_| Err(NotAgreed::Unknown(more.to_owned())))
     }
 
-    /// The founder of the register, which alone decides, never runs again; gives whether it is that. It is watched before:
-    /// nobody's word gives up one that says meanwhile that it is there.
+    /// The id of the founder of the register, which alone decides, where this node is that as far as is written down: it may
+    /// be named otherwise. Empty where whoever looked does not say.
     ///
     /// # Errors
     /// See [`NotAgreed`].
-    pub async fn give_up_founder(&self, node: &str) -> Result<bool, NotAgreed> {
+    pub async fn founder(&self, node: &str) -> Result<Option<String>, NotAgreed> {
+        let Some((claims, _)) = &self.claims else {
+            return Ok(None);
+        };
+        Ok(match said_of_founder(claims, node, None).await? {
+            GivenUp::Yes { founder } | GivenUp::Watch { founder, .. } => Some(founder),
+            _ => None,
+        })
+    }
+
+    /// The founder of the register, which alone decides, never runs again; gives its id as [`Self::founder`] does, where it is
+    /// that. It is watched before: nobody's word gives up one that says meanwhile that it is there.
+    ///
+    /// # Errors
+    /// See [`NotAgreed`].
+    pub async fn give_up_founder(&self, node: &str) -> Result<Option<String>, NotAgreed> {
         let Some((claims, clock)) = &self.claims else {
-            return Ok(false);
+            return Ok(None);
         };
         let (mut watch, mut watched, mut looked_ms) = (None, None, steady_ms(clock));
         loop {
             let (renewals, for_ms) = match said_of_founder(claims, node, watched).await? {
-                GivenUp::Watch { renewals, for_ms } => (renewals, for_ms),
-                said => return Ok(said == GivenUp::Yes),
+                GivenUp::Watch {
+                    renewals, for_ms, ..
+                } => (renewals, for_ms),
+                GivenUp::Yes { founder } => return Ok(Some(founder)),
+                _ => return Ok(None),
             };
             let now_ms = steady_ms(clock);
             let watch = watch.get_or_insert_with(|| Watch::new(renewals, now_ms));

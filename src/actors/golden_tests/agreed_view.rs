@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cluster::{Earlier as _, Request as _, decode, encode};
 use domain::view::{
     Before, Entry, Epoch, Founding, GivesUp, Life, Loss, NotGivenUp, Origin, Others, Report,
     Sealed, View,
@@ -9,9 +10,9 @@ use domain::view::{
 
 use super::{Frozen, text};
 use crate::agreed_view::message::{
-    Agreed, AskView, AskVoter, Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Order, OrderView,
-    Ordered, Promise, Promised, RegisterSeen, Retire, Retired, Seen, Share, Shared, TellView,
-    TellVoter,
+    Agreed, AskView, AskVoter, Claim, Claimed, GiveUp, GivenUp, GivenUpBefore, HeldOn, HoldOn,
+    Order, OrderView, Ordered, Promise, Promised, RegisterSeen, Retire, Retired, Seen, Share,
+    Shared, TellView, TellVoter,
 };
 
 fn at(index: u64) -> Epoch {
@@ -210,10 +211,13 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         node: text("a"),
         watched,
     };
+    let founder = || text("a");
     let watch = GivenUp::Watch {
         renewals: 300,
         for_ms: 17_000,
+        founder: founder(),
     };
+    let yes = GivenUp::Yes { founder: founder() };
     let name = text("tm1");
     Frozen::default()
         .request(
@@ -227,17 +231,55 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         )
         .reply::<HoldOn>(&HeldOn::Lost { name }, "05080001000000050203746d31")
         .reply::<HoldOn>(&HeldOn::Unavailable, "050800010000000103")
-        .request(&give_up(None), "0509000100000003016100")
-        .request(&give_up(Some(9)), "050900010000000401610109")
-        .reply::<GiveUp>(&GivenUp::Yes, "050900010000000100")
-        .reply::<GiveUp>(&GivenUp::No, "050900010000000101")
-        .reply::<GiveUp>(&GivenUp::Unavailable, "050900010000000102")
-        .reply::<GiveUp>(&watch, "050900010000000703fb2c01fbd084")
-        .reply::<GiveUp>(&GivenUp::There, "050900010000000104")
+        .request(&give_up(None), "0509000200000003016100")
+        .request(&give_up(Some(9)), "050900020000000401610109")
+        .reply::<GiveUp>(&yes, "0509000200000003000161")
+        .reply::<GiveUp>(&GivenUp::No, "050900020000000101")
+        .reply::<GiveUp>(&GivenUp::Unavailable, "050900020000000102")
+        .reply::<GiveUp>(&watch, "050900020000000903fb2c01fbd0840161")
+        .reply::<GiveUp>(&GivenUp::There, "050900020000000104")
         .request(&Retire { node: text("a") }, "050a0001000000020161")
         .reply::<Retire>(&Retired(true), "050a00010000000101")
         .reply::<Retire>(&Retired(false), "050a00010000000100")
         .hold();
+}
+
+#[test]
+fn what_is_answered_of_a_founder_in_the_protocol_before_keeps_its_bytes_and_does_not_say_its_id() {
+    let of = |founder: &str| {
+        let (renewals, for_ms) = (300, 17_000);
+        let watch = GivenUp::Watch {
+            renewals,
+            for_ms,
+            founder: text(founder),
+        };
+        let yes = GivenUp::Yes {
+            founder: text(founder),
+        };
+        [
+            yes,
+            GivenUp::No,
+            GivenUp::Unavailable,
+            watch,
+            GivenUp::There,
+        ]
+    };
+    let bytes = [
+        "050900010000000100",
+        "050900010000000101",
+        "050900010000000102",
+        "050900010000000703fb2c01fbd084",
+        "050900010000000104",
+    ];
+    for ((told, heard), hex) in of("a").into_iter().zip(of("")).zip(bytes) {
+        let before = GivenUpBefore::of(&told);
+        let written = encode(GiveUp::KIND, 1, &before).unwrap();
+        let text: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text, hex);
+        let read: GivenUpBefore = decode(GiveUp::KIND, 1, &written).unwrap();
+        let now: GivenUp = read.into_now();
+        assert_eq!(now, heard);
+    }
 }
 
 #[test]

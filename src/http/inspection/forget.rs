@@ -1,9 +1,13 @@
-//! `/admin/forget`: gives up what a node held of lost shards, which would come back with its disk and no other way (L6).
+//! `/admin/forget`: gives up what a node held of lost shards, which would come back with its disk and no other way (L6), and
+//! retires it: whether anything of it was lost or not its certificate is renewed no more.
 
 use actors::agreed_view::NotAgreed;
+use actors::change_feed::{FollowerAt, Standing};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use cluster::spawn_named;
+use domain::node_id::is_node_id;
 use domain::view::{GivesUp, NotGivenUp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,6 +19,7 @@ use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::orderer::Orderer;
 use crate::query::Query;
+use crate::seen::followers;
 use crate::services::Services;
 
 pub(super) static FORGETTABLE: Operation = Operation::new(
@@ -48,14 +53,13 @@ pub(super) async fn look(
     if is_founding(&services) {
         return named.look_at_founder(&services, None).await.map(Json);
     }
-    match services.orders.gives_up(&named.id).await {
+    match named.gives_up(&services).await? {
         Ok(gives_up) => Ok(Json(named.show(&services, Some(&gives_up)))),
         // Whoever decided alone may be the one that is to be forgotten.
-        Err(nobody @ NotAgreed::NobodyAnswers(_)) => {
+        Err(nobody) => {
             let looked = named.look_at_founder(&services, Some(&nobody)).await;
             looked.map(Json)
         }
-        Err(error) => Err(named.refused(&error)),
     }
 }
 
@@ -67,32 +71,49 @@ pub(super) async fn forget(
 ) -> Result<Json<Value>, ApiError> {
     let node = fields.required_text("node", 255)?;
     let named = named(&services, &node)?;
-    let (what, is_founding) = if is_founding(&services) {
-        ("the founder of the view register never runs again", true)
-    } else {
-        ("what a node held of lost shards is given up", false)
+    let is_founding = is_founding(&services);
+    // Whoever asked may be gone before it is known what comes of it: what was begun goes on, and is told of.
+    let forgetting = spawn_named("forgetting a node", async move {
+        let what = if is_founding {
+            "the founder of the view register never runs again"
+        } else {
+            "what a node held of lost shards is given up"
+        };
+        audit(&by, what, &named.name, "ordered");
+        let done = if is_founding {
+            named.give_up_founder(&services, None).await
+        } else {
+            named.give_up(&services).await
+        };
+        audit(&by, what, &named.name, &outcome(&done, is_founding));
+        done
+    });
+    let done = forgetting.await;
+    done.map_err(|error| ApiError::internal(&error))?.map(Json)
+}
+
+/// What came of it, in the words of the audit log.
+fn outcome(done: &Result<Value, ApiError>, is_founding: bool) -> String {
+    let done = match done {
+        Ok(done) => done,
+        // Nobody says no: it may be agreed on by now.
+        Err(error) if error.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            return format!("unknown: {}", error.description());
+        }
+        Err(error) => return format!("refused: {}", error.description()),
     };
-    audit(&by, what, &named.name, "ordered");
-    let done = if is_founding {
-        named.give_up_founder(&services, None).await
+    let is_founder = done.get("founder") == Some(&Value::Bool(true));
+    let agreed = if is_founder && !is_founding {
+        "agreed: it founded the view register and never runs again"
+    } else if !is_founder && done.get("count") == Some(&json!(0)) {
+        "agreed: nothing of it was lost"
     } else {
-        named.give_up(&services).await
+        "agreed"
     };
-    let outcome = done.as_ref().map_or_else(
-        |error| match error.status() {
-            // Nobody says no: it may be agreed on by now.
-            StatusCode::SERVICE_UNAVAILABLE => format!("unknown: {}", error.description()),
-            _ => format!("refused: {}", error.description()),
-        },
-        |done| match done.get("founder") {
-            Some(Value::Bool(true)) if !is_founding => {
-                "agreed: it founded the view register and never runs again".to_owned()
-            }
-            _ => "agreed".to_owned(),
-        },
-    );
-    audit(&by, what, &named.name, &outcome);
-    done.map(Json)
+    match done.get("renewedYet").and_then(Value::as_str) {
+        None => format!("{agreed}; retired"),
+        Some(why) => format!("{agreed}; not retired: {why}"),
+    }
 }
 
 /// Whether there is no view here yet: then it is decided over the control plane's database who founds the register.
@@ -105,7 +126,7 @@ fn is_founding(services: &Services) -> bool {
 struct Node {
     id: String,
     name: String,
-    /// Whether this node knows it.
+    /// Whether this node knows it, by itself or by the view.
     is_known: bool,
 }
 
@@ -115,30 +136,113 @@ fn named(services: &Services, named: &str) -> Result<Node, ApiError> {
     }
     let nodes = members::nodes(&services.cluster);
     let known = members::find(&nodes, named);
+    let is_in_view = is_node_id(named) && members::is_in(&services.orders.latest().view, named);
     Ok(Node {
         id: known.map_or(named, |known| &known.id).to_owned(),
         name: known.map_or(named, |known| &known.name).to_owned(),
-        is_known: known.is_some(),
+        is_known: known.is_some() || is_in_view,
     })
+}
+
+/// Writes down that nobody renews a node's certificate any more, where it `is_down`.
+async fn retire(
+    services: &Services,
+    id: &str,
+    is_down: Result<bool, String>,
+) -> Result<(), String> {
+    if !is_node_id(id) {
+        return Err("it is no node's id, so no certificate is of it".to_owned());
+    }
+    if !is_down? {
+        return Err(
+            "it is there, or may be, and stays a member: forget it once it is down".to_owned(),
+        );
+    }
+    let retired = services.orders.retire(id).await;
+    retired.map_err(|why| {
+        format!(
+            "that is not known to be written down, for {why}: forget it again, or destroy cluster/ in its data directory"
+        )
+    })
+}
+
+/// Says whether nobody renews the node's certificate from now on, and else why.
+fn put_retired(shown: &mut Value, retired: Result<(), String>) {
+    members::put(shown, "retired", retired.is_ok());
+    if let Err(why) = retired {
+        let id = shown.get("id").and_then(Value::as_str);
+        tracing::warn!(
+            id,
+            why,
+            "a node is forgotten, and its certificate may be renewed yet"
+        );
+        members::put(shown, "renewedYet", why);
+    }
 }
 
 // === impl Node ===
 
 impl Node {
-    async fn give_up(&self, services: &Services) -> Result<Value, ApiError> {
-        // Both are judged by whoever leads, the order once more when it is there.
-        let gives_up = match services.orders.gives_up(&self.id).await {
-            Ok(gives_up) => gives_up,
-            Err(nobody @ NotAgreed::NobodyAnswers(_)) => {
-                return self.give_up_founder(services, Some(&nobody)).await;
+    /// What would be given up with it, as whoever leads says: nothing, of one that is down and of which nothing is lost. The
+    /// inner error is of nobody who says so.
+    async fn gives_up(&self, services: &Services) -> Result<Result<GivesUp, NotAgreed>, ApiError> {
+        match services.orders.gives_up(&self.id).await {
+            Ok(gives_up) => Ok(Ok(gives_up)),
+            Err(nobody @ NotAgreed::NobodyAnswers(_)) => Ok(Err(nobody)),
+            Err(NotAgreed::NotGivenUp(NotGivenUp::NothingLost)) => {
+                self.must_be_known(services).await?;
+                Ok(Ok(GivesUp::default()))
             }
-            Err(error) => return Err(self.refused(&error)),
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    /// Others forget who is down after a while: whoever followed the change log is known to the control plane.
+    async fn must_be_known(&self, services: &Services) -> Result<(), ApiError> {
+        if self.is_known {
+            return Ok(());
+        }
+        let unknown = ApiError::not_found("node", &self.name);
+        if !is_node_id(&self.id) {
+            return Err(unknown);
+        }
+        let of_it = |one: &FollowerAt| one.name.ends_with(&format!("@{}", self.id));
+        match followers::standing(services).await {
+            Ok(Standing::At { followers, .. }) if followers.iter().any(of_it) => Ok(()),
+            Ok(Standing::At { .. }) => Err(unknown),
+            Ok(Standing::Unavailable) | Err(_) => {
+                let told = "it is not known here, and nobody of the control plane says whether it was: nothing was done";
+                Err(members::not_agreed(&NotAgreed::Refused(told.to_owned())))
+            }
+        }
+    }
+
+    async fn give_up(&self, services: &Services) -> Result<Value, ApiError> {
+        let gives_up = match self.gives_up(services).await? {
+            Ok(gives_up) => gives_up,
+            Err(nobody) => return self.give_up_founder(services, Some(&nobody)).await,
         };
-        let ordered = services.orders.forget(&self.id).await;
-        let is_known = ordered.map_err(|error| self.refused(&error))?;
+        let mut is_known_here = true;
+        if !gives_up.shards.is_empty() {
+            // It is judged once more when it is there.
+            match services.orders.forget(&self.id).await {
+                Ok(is_known) => is_known_here = is_known,
+                // It was given up meanwhile, with another that held it.
+                Err(NotAgreed::NotGivenUp(NotGivenUp::NothingLost)) => {}
+                Err(error) => return Err(self.refused(&error)),
+            }
+        }
         let mut shown = self.show(services, Some(&gives_up));
-        members::put(&mut shown, "knownHere", is_known);
-        self.retire(services, &mut shown).await;
+        members::put(&mut shown, "knownHere", is_known_here);
+        let is_down = if is_node_id(&self.id) {
+            let judged = services.orders.is_down(&self.id).await;
+            judged.map_err(|error| {
+                format!("whether it is down is not known, {error}: forget it again")
+            })
+        } else {
+            Ok(false)
+        };
+        put_retired(&mut shown, retire(services, &self.id, is_down).await);
         Ok(shown)
     }
 
@@ -147,13 +251,15 @@ impl Node {
         services: &Services,
         nobody: Option<&NotAgreed>,
     ) -> Result<Value, ApiError> {
-        let mut said = services.orders.is_founder(&self.id).await;
-        if said == Ok(false) && self.name != self.id {
+        let mut asked = &self.id;
+        let mut said = services.orders.founder(asked).await;
+        if said == Ok(None) && self.name != self.id {
             // Of those that vote together the founder's name is known, which its successor has as well.
-            said = services.orders.is_founder(&self.name).await;
+            asked = &self.name;
+            said = services.orders.founder(asked).await;
         }
-        self.is_founder(said, nobody)?;
-        Ok(self.show(services, None))
+        let founder = self.is_founder(said, nobody)?;
+        Ok(self.as_founder(founder, asked).show(services, None))
     }
 
     async fn give_up_founder(
@@ -161,49 +267,46 @@ impl Node {
         services: &Services,
         nobody: Option<&NotAgreed>,
     ) -> Result<Value, ApiError> {
-        let mut said = services.orders.give_up_founder(&self.id).await;
-        if said == Ok(false) && self.name != self.id {
-            said = services.orders.give_up_founder(&self.name).await;
+        let mut asked = &self.id;
+        let mut said = services.orders.give_up_founder(asked).await;
+        if said == Ok(None) && self.name != self.id {
+            asked = &self.name;
+            said = services.orders.give_up_founder(asked).await;
         }
-        self.is_founder(said, nobody)?;
-        let mut shown = self.show(services, None);
+        let founder = self.as_founder(self.is_founder(said, nobody)?, asked);
+        let mut shown = founder.show(services, None);
         members::put(&mut shown, "knownHere", true);
-        self.retire(services, &mut shown).await;
+        // Nobody leads who could judge.
+        let nodes = members::nodes(&services.cluster);
+        let is_there = |known: &members::Known| known.id == founder.id && known.is_connected();
+        let is_down = Ok(!nodes.iter().any(is_there));
+        put_retired(&mut shown, retire(services, &founder.id, is_down).await);
         Ok(shown)
     }
 
-    /// Has its certificate renewed by nobody any more, and says so; but not that of one which is there, and lost nothing but
-    /// what it had counted.
-    async fn retire(&self, services: &Services, shown: &mut Value) {
-        let nodes = members::nodes(&services.cluster);
-        let is_there = |known: &members::Known| known.id == self.id && known.is_connected();
-        if nodes.iter().any(is_there) {
-            return;
-        }
-        let retired = services.orders.retire(&self.id).await;
-        members::put(shown, "retired", retired.is_ok());
-        if let Err(why) = retired {
-            tracing::warn!(
-                node = self.name,
-                why,
-                "a node is forgotten, and its certificate may be renewed yet"
-            );
-            members::put(shown, "renewedYet", why);
-        }
+    /// The founder, which was `asked` for by this name or id: a name is its successor's as well. A node of the control plane
+    /// of the version before does not say the id.
+    fn as_founder(&self, founder: String, asked: &str) -> Self {
+        let id = if founder.is_empty() {
+            asked.to_owned()
+        } else {
+            founder
+        };
+        Self { id, ..self.clone() }
     }
 
     /// Refuses any but the founder, where `nobody` answers by why.
     fn is_founder(
         &self,
-        said: Result<bool, NotAgreed>,
+        said: Result<Option<String>, NotAgreed>,
         nobody: Option<&NotAgreed>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<String, ApiError> {
         match (said, nobody) {
-            (Ok(true), _) => Ok(()),
+            (Ok(Some(founder)), _) => Ok(founder),
             (Err(there @ NotAgreed::FounderIsThere(_)), _) => Err(self.refused(&there)),
             (_, Some(nobody)) => Err(self.refused(nobody)),
             (Err(error), None) => Err(self.refused(&error)),
-            (Ok(false), None) => Err(ApiError::conflict(
+            (Ok(None), None) => Err(ApiError::conflict(
                 "node",
                 format!(
                     "node {} is not the one that founded the view register: name that one by its id, or where others vote \
@@ -217,13 +320,6 @@ impl Node {
     fn refused(&self, error: &NotAgreed) -> ApiError {
         let name = &self.name;
         match error {
-            NotAgreed::NotGivenUp(NotGivenUp::NothingLost) if !self.is_known => {
-                ApiError::not_found("node", name)
-            }
-            NotAgreed::NotGivenUp(NotGivenUp::NothingLost) => ApiError::conflict(
-                "node",
-                format!("nothing that node {name} held is lost, so there is nothing to give up"),
-            ),
             NotAgreed::NotGivenUp(NotGivenUp::MayBeThere) => ApiError::conflict(
                 "node",
                 format!(
@@ -261,29 +357,55 @@ mod tests {
 
     #[test]
     fn whoever_is_refused_hears_of_the_node_by_its_name_and_why() {
-        let refused = |is_known, why| {
-            let (id, name) = ("a".to_owned(), "tm-a".to_owned());
-            let node = Node { id, name, is_known };
-            let refused = node.refused(&NotAgreed::NotGivenUp(why));
-            (refused.status().as_u16(), refused.description().to_owned())
-        };
-        let (status, told) = refused(true, NotGivenUp::MayBeThere);
-        assert_eq!(status, 409);
+        let refused = node("a").refused(&NotAgreed::NotGivenUp(NotGivenUp::MayBeThere));
+        assert_eq!(refused.status().as_u16(), 409);
+        let told = refused.description();
         assert!(told.contains("tm-a is not known to be down"), "{told}");
-        let (status, told) = refused(true, NotGivenUp::NothingLost);
-        assert_eq!(status, 409);
-        let wanted = "nothing that node tm-a held is lost";
-        assert!(told.contains(wanted), "{told}");
-        assert_eq!(refused(false, NotGivenUp::NothingLost).0, 404);
+    }
+
+    #[test]
+    fn a_founder_that_is_given_up_by_its_name_is_retired_by_its_own_id() {
+        // The name is its successor's too, or nobody's that is known here.
+        for asked in [node("successor"), node("tm-a")] {
+            let founder = asked.as_founder("founder".to_owned(), "tm-a");
+            assert_eq!(
+                (founder.id.as_str(), founder.name.as_str()),
+                ("founder", "tm-a")
+            );
+            // A version before does not say it: then nobody is retired by a name.
+            let founder = asked.as_founder(String::new(), "tm-a");
+            assert!(founder.id == "tm-a" && !is_node_id(&founder.id));
+        }
+    }
+
+    #[test]
+    fn the_audit_log_says_what_was_given_up_and_whether_the_node_is_retired() {
+        let of = |founder: bool, count: u64, why: Option<&str>| {
+            let mut done = json!({"founder": founder, "count": count});
+            put_retired(&mut done, why.map_or(Ok(()), |why| Err(why.to_owned())));
+            outcome(&Ok(done), false)
+        };
+        assert_eq!(of(false, 3, None), "agreed; retired");
+        assert_eq!(of(false, 3, Some("no")), "agreed; not retired: no");
+        assert_eq!(
+            of(false, 0, None),
+            "agreed: nothing of it was lost; retired"
+        );
+        let founder = "agreed: it founded the view register and never runs again; retired";
+        assert_eq!(of(true, 0, None), founder);
+    }
+
+    fn node(id: &str) -> Node {
+        Node {
+            id: id.to_owned(),
+            name: "tm-a".to_owned(),
+            is_known: true,
+        }
     }
 
     #[test]
     fn nobody_is_said_to_be_the_founder_that_is_not_known_to_be() {
-        let node = Node {
-            id: "a".to_owned(),
-            name: "tm-a".to_owned(),
-            is_known: true,
-        };
+        let node = node("a");
         let nobody = NotAgreed::NobodyAnswers("none".to_owned());
         let there = || Err(NotAgreed::FounderIsThere("it renewed its hold".to_owned()));
         let unknown = || Err(NotAgreed::Refused("no answer".to_owned()));
@@ -291,13 +413,14 @@ mod tests {
             let refused = node.is_founder(said, nobody).unwrap_err();
             (refused.status().as_u16(), refused.description().to_owned())
         };
-        assert!(node.is_founder(Ok(true), Some(&nobody)).is_ok());
+        let founder = node.is_founder(Ok(Some("b".to_owned())), Some(&nobody));
+        assert_eq!(founder.ok().as_deref(), Some("b"));
         for nobody in [None, Some(&nobody)] {
             let (status, told) = status(there(), nobody);
             assert!(status == 409 && told.contains("renewed its hold"), "{told}");
         }
-        assert_eq!(status(Ok(false), None).0, 409);
+        assert_eq!(status(Ok(None), None).0, 409);
         assert_eq!(status(unknown(), None).0, 503);
-        assert_eq!(status(Ok(false), Some(&nobody)).0, 503);
+        assert_eq!(status(Ok(None), Some(&nobody)).0, 503);
     }
 }

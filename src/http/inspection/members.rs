@@ -86,6 +86,19 @@ pub(super) fn view(orders: &Orders, latest: &Latest) -> Value {
     })
 }
 
+/// Whether the view names a node by its id, as one that takes part, took part or held what is lost.
+pub(super) fn is_in(view: &View, id: &str) -> bool {
+    let settled = view.last_active.as_ref();
+    let lives = [&view.members, &view.sources].into_iter();
+    let mut lives = lives
+        .chain(settled.map(|settled| &settled.members))
+        .flatten();
+    let voters = std::iter::once(&view.voters);
+    let voters = voters.chain(settled.map(|settled| &settled.voters));
+    let holders = view.lost.iter().map(|loss| &loss.holders);
+    lives.any(|life| life.node == id) || voters.chain(holders).flatten().any(|node| node == id)
+}
+
 /// What is lost, of one shard or of all.
 pub(super) fn losses(orders: &Orders, view: &View, shard: Option<u16>) -> Vec<Value> {
     let of_it = |loss: &&Loss| shard.is_none_or(|shard| shard == loss.shard);
@@ -129,6 +142,36 @@ mod tests {
             leaving: false,
             is_me: false,
         }
+    }
+
+    #[test]
+    fn the_view_knows_whoever_takes_part_took_part_or_held_what_is_lost() {
+        let loss = Loss {
+            shard: 3,
+            holders: vec!["holder".to_owned()],
+            t0_ms: 5,
+            epoch: domain::view::Epoch::default(),
+            held: domain::view::Epoch::default(),
+            is_mixed: false,
+        };
+        let settled = domain::view::Settled {
+            epoch: domain::view::Epoch::default(),
+            members: vec![Life::new("before", 1)],
+            voters: vec!["voted".to_owned()],
+            t0_ms: None,
+        };
+        let view = View {
+            members: vec![Life::new("member", 1)],
+            sources: vec![Life::new("source", 1)],
+            voters: vec!["voter".to_owned()],
+            last_active: Some(settled),
+            lost: vec![loss],
+            ..View::default()
+        };
+        for id in ["member", "source", "before", "voter", "voted", "holder"] {
+            assert!(is_in(&view, id), "{id}");
+        }
+        assert!(!is_in(&view, "moon"));
     }
 
     #[test]

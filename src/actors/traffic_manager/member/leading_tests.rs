@@ -59,6 +59,8 @@ async fn those_that_voted_are_replaced_by_whoever_has_nothing_once_an_operator_g
         assert!(matches!(refused, NotAgreed::FounderIsThere(_)), "{refused}");
     }
     founded.members.stop_all().await;
+    let founder = Ok(Some(NAMES[0].to_owned()));
+    assert_eq!(orders.founder("tm1").await, founder, "not the name");
     let claimed = founded.claim(NAMES[1], "tm1", 1).await;
     assert!(matches!(claimed, Claimed::Others { .. }), "{claimed:?}");
     founded.give_up("tm1").await;

@@ -142,6 +142,16 @@ async fn voters_that_an_operator_chose_stay_until_the_choice_is_taken_back() {
     founded.stop().await;
 }
 
+/// These are down and one is there, as whoever leads says at each of these nodes.
+async fn are_down(asked: [&Orders; 2], down: [&str; 2], there: &str) {
+    for orders in asked {
+        for node in down {
+            assert_eq!(orders.is_down(node).await, Ok(true), "{node}");
+        }
+        assert_eq!(orders.is_down(there).await, Ok(false));
+    }
+}
+
 #[tokio::test]
 async fn what_two_nodes_held_together_is_given_up_at_an_operators_word_and_no_other() {
     let dir = tempfile::tempdir().unwrap();
@@ -192,6 +202,8 @@ async fn what_two_nodes_held_together_is_given_up_at_an_operators_word_and_no_ot
     assert_eq!(knows_nothing.forget(left).await, Err(may_be_there));
     assert_eq!(orders.forget(owner).await, Ok(true));
     assert_eq!(orders.latest().view.lost, []);
+    // Nor does it matter for who is down, of which nothing is lost any more with the other one.
+    are_down([&knows_nothing, &knows_of_losses], [owner, standby], left).await;
     let nothing_lost = NotAgreed::NotGivenUp(NotGivenUp::NothingLost);
     assert_eq!(knows_of_losses.forget(owner).await, Err(nothing_lost));
     assert_eq!(
