@@ -28,7 +28,7 @@ use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 /// gives back what it has, and is opened anew when it is needed.
 const KEYS: usize = 512;
 /// A question that failed is put again after so long.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 /// Longer than an owner is waited for: the answer to a question of this age is lost.
 const LOST_MS: i64 = 2_500;
 /// After which pauses what is given back is said again, when no owner has taken it; less often from then on.
