@@ -38,6 +38,7 @@ mod modes_tests;
 mod policy_rule;
 mod projection;
 mod reach;
+mod recalled;
 mod refiller;
 #[cfg(test)]
 mod refiller_tests;
