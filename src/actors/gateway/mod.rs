@@ -34,6 +34,8 @@ mod local;
 #[cfg(test)]
 mod local_tests;
 #[cfg(test)]
+mod message_counts_tests;
+#[cfg(test)]
 mod modes_tests;
 mod policy_rule;
 mod projection;
