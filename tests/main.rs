@@ -22,6 +22,7 @@ mod backup_disks;
 mod bad_input;
 mod bad_input_rows;
 mod changes;
+mod clients;
 mod cluster;
 mod cluster_admission;
 mod cluster_losses;
