@@ -290,3 +290,41 @@ async fn subscriptions_have_tags_and_searches_take_words_and_patterns() {
         assert_eq!(found.json()["count"], count, "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_publisher_sees_who_subscribed_to_what_and_whether_it_is_blocked() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let api = node
+        .published(&token, "Seen", "/seen", "http://127.0.0.1:9")
+        .await;
+    let plans = ("Unlimited", "Gold");
+    let holder = node.subscribed_under(&token, &api, plans, "holder", "JWT");
+    let holder = holder.await;
+    let id = &holder.subscription;
+    let shown = async |status: &str| {
+        let list = format!("{PUBLISHER}/subscriptions?apiId={api}");
+        let list = node.get(&list).bearer(&token).send().await.expect(200);
+        let row = list.json()["list"][0].clone();
+        assert_eq!(row["subscriptionId"], json!(id));
+        assert_eq!(row["subscriptionStatus"], status);
+        assert_eq!(row["throttlingPolicy"], "Gold");
+        let application = &row["applicationInfo"];
+        assert_eq!(application["applicationId"], json!(holder.application));
+        assert_eq!(application["name"], "holder");
+        assert_eq!(application["subscriber"], "admin");
+    };
+    let order = async |order: &str| {
+        let path = format!("{PUBLISHER}/subscriptions/{order}");
+        let call = node.post(&path).bearer(&token);
+        call.send().await.expect(200);
+    };
+    shown("UNBLOCKED").await;
+    for status in ["BLOCKED", "PROD_ONLY_BLOCKED"] {
+        let block = format!("block-subscription?subscriptionId={id}&blockState={status}");
+        order(&block).await;
+        shown(status).await;
+    }
+    order(&format!("unblock-subscription?subscriptionId={id}")).await;
+    shown("UNBLOCKED").await;
+}
