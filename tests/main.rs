@@ -85,6 +85,7 @@ mod renewal;
 mod rivals;
 mod rolling;
 mod routing;
+mod searches;
 mod service_manager;
 mod shards;
 mod socket_ends;

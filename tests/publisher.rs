@@ -328,3 +328,60 @@ async fn a_publisher_sees_who_subscribed_to_what_and_whether_it_is_blocked() {
     order(&format!("unblock-subscription?subscriptionId={id}")).await;
     shown("UNBLOCKED").await;
 }
+
+#[tokio::test]
+async fn a_validation_gives_a_good_definition_back_where_that_is_asked_for_and_not_else() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let good = format!(" {}\n", openapi("Back", &[("get", "/a")]));
+    let validate = async |query: &str, document: &str| -> Value {
+        let path = format!("{PUBLISHER}/apis/validate-openapi{query}");
+        let part = (
+            "file",
+            Some("a.json"),
+            "application/json",
+            document.as_bytes(),
+        );
+        let call = node.post(&path).bearer(&token).multipart(&[part]);
+        call.send().await.expect(200).json()
+    };
+    let told = validate("?returnContent=true", &good).await;
+    assert_eq!(told["isValid"], true, "{told}");
+    assert_eq!(told["info"]["name"], "Back");
+    assert_eq!(told["content"], json!(good), "byte for byte");
+    for (query, document) in [
+        ("", good.as_str()),
+        ("?returnContent=false", &good),
+        ("?returnContent=true", "{}"),
+    ] {
+        let told = validate(query, document).await;
+        assert!(told.get("content").is_none(), "{query}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn revisions_are_listed_by_whether_they_are_deployed() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let api = node
+        .published(&token, "Twice", "/twice", "http://127.0.0.1:9")
+        .await;
+    let path = format!("{PUBLISHER}/apis/{api}/revisions");
+    let make = node.post(&path).bearer(&token);
+    let made = make.send().await.expect(201).json();
+    let list = async |query: &str| -> Vec<Value> {
+        let call = node.get(&format!("{path}{query}")).bearer(&token);
+        let told = call.send().await.expect(200).json();
+        let list = told["list"].as_array().expect("revisions").clone();
+        assert_eq!(told["count"], list.len(), "{query}");
+        list.iter().map(|one| one["displayName"].clone()).collect()
+    };
+    assert_eq!(list("").await.len(), 2);
+    assert_eq!(list("?query=deployed:true").await, ["Revision 1"]);
+    assert_eq!(
+        list("?query=deployed:false").await,
+        [made["displayName"].clone()]
+    );
+    let unknown = format!("{path}?query=deployed:perhaps");
+    node.get(&unknown).bearer(&token).send().await.expect(400);
+}
