@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::http::Call;
-use crate::support::platform::{DEVPORTAL, text};
+use crate::support::platform::{DEVPORTAL, PUBLISHER, text};
 use crate::support::shop::Shop;
 
 /// A shop that API keys open.
@@ -63,6 +63,71 @@ async fn a_regenerated_key_opens_in_place_of_the_old_one_and_a_dissociated_one_n
     let body = json!({"keyUUID": id, "applicationUUID": shop.subscribed.application});
     change(&shop, "/associate", &body).send().await.expect(200);
     call(&shop, &new).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_opens_the_api_that_it_was_made_for_and_no_other_of_the_same_application() {
+    let (shop, upstream) = shop().await;
+    let (node, token) = (&shop.node, &shop.token);
+    let other = node.import(token, "Bar", "/bar", &upstream.url).await;
+    keyed(&shop, &other, json!(["Unlimited"])).await;
+    let (application, plan) = (&shop.subscribed.application, "Unlimited");
+    node.subscribe(token, &other, application, plan).await;
+    let (key, _) = key(&shop, json!({})).await;
+    let at = |path: &str| node.api("GET", path).header("apikey", &key).send();
+    let refused = at("/bar/1.0.0/items").await.expect(403).json();
+    assert_eq!(text(&refused, "code"), "900908");
+    assert_eq!(upstream.count(), 0);
+    at("/shop/1.0.0/items").await.expect(200);
+    // The other one is open to its own key, of the same application.
+    let base = format!("{DEVPORTAL}/apis/{other}/api-keys");
+    let own = own_key(&shop, &base).await;
+    let body = json!({"keyUUID": own.1, "applicationUUID": application});
+    let bound = node.post(&format!("{base}/associate")).bearer(token);
+    bound.json(&body).send().await.expect(200);
+    let call = node.api("GET", "/bar/1.0.0/items").header("apikey", &own.0);
+    call.send().await.expect(200);
+}
+
+/// Gives an API these plans and keys, deploys and publishes it.
+async fn keyed(shop: &Shop, api: &str, plans: Value) {
+    let (node, token, path) = (&shop.node, &shop.token, format!("{PUBLISHER}/apis/{api}"));
+    let got = node.get(&path).bearer(token).send().await;
+    let mut body = got.expect(200).json();
+    body["securityScheme"] = json!(["oauth2", "api_key"]);
+    body["policies"] = plans;
+    let put = node.put(&path).bearer(token).json(&body);
+    put.send().await.expect(200);
+    node.deploy(token, api).await;
+    node.lifecycle(token, api, "Publish").await;
+}
+
+/// Makes the first key of an API, which no application has; gives it and its id.
+async fn own_key(shop: &Shop, base: &str) -> (String, String) {
+    let (node, token) = (&shop.node, &shop.token);
+    let body = json!({"keyName": "own", "keyType": "PRODUCTION"});
+    let made = node.post(&format!("{base}/generate")).bearer(token);
+    let made = made.json(&body).send().await.expect(200).json();
+    let list = node.get(base).bearer(token).send().await.expect(200).json();
+    let id = text(&list["list"][0], "keyUUID").to_owned();
+    (text(&made, "apikey").to_owned(), id)
+}
+
+#[tokio::test]
+async fn a_key_without_an_application_opens_its_api_where_that_has_no_plans_and_not_else() {
+    let (shop, upstream) = shop().await;
+    let (node, token) = (&shop.node, &shop.token);
+    let open = node.import(token, "Open", "/open", &upstream.url).await;
+    keyed(&shop, &open, json!([])).await;
+    for (api, path, status) in [
+        (&open, "/open/1.0.0/items", 200),
+        (&shop.api, "/shop/1.0.0/items", 403),
+    ] {
+        let base = format!("{DEVPORTAL}/apis/{api}/api-keys");
+        let (key, _) = own_key(&shop, &base).await;
+        let call = node.api("GET", path).header("apikey", &key);
+        call.send().await.expect(status);
+    }
 }
 
 #[tokio::test]

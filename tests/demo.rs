@@ -1,6 +1,6 @@
 //! `headgate demo` as a person meets it: all steps, Ctrl-C, and again on what is there.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,12 +87,22 @@ fn free_offset() -> u16 {
 #[tokio::test]
 async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything_again() {
     let dir = tempfile::tempdir().expect("a directory");
-    let offset = ["--port-offset".to_owned(), free_offset().to_string()];
+    let shift = free_offset();
+    let offset = ["--port-offset".to_owned(), shift.to_string()];
     let mut first = Demo::start(dir.path(), "first", &offset);
     let said = first.until_it_says("The node stays up").await;
     assert!(said.contains("call 5: 200"), "{said}");
     assert!(said.contains(": 429"), "{said}");
     assert!(!said.contains("eyJ"), "no token is printed");
+    let listens = listens(first.child.id());
+    assert!(
+        listens.iter().all(|at| at.ip().is_loopback()),
+        "{listens:?}"
+    );
+    let ports: Vec<u16> = listens.iter().map(SocketAddr::port).collect();
+    for port in PORTS {
+        assert!(ports.contains(&(port + shift)), "{port}: {listens:?}");
+    }
     for (number, step) in steps(&said) {
         let calls: Vec<_> = step.lines().filter(|line| line.contains("curl ")).collect();
         let repeatable = |line: &&str| line.contains("--cacert headgate-demo/ca.pem");
@@ -127,6 +137,42 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
     assert_eq!(code, Some(0));
     the_printed_commands_run(dir.path(), &said).await;
     a_secret_that_counts_no_more_is_told_with_what_to_do(dir.path()).await;
+}
+
+/// Where a process listens, as its kernel tells it.
+fn listens(pid: u32) -> Vec<SocketAddr> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a process");
+    let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let links: Vec<_> = links.map(|to| to.display().to_string()).collect();
+    let mut found = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        let table = std::fs::read_to_string(format!("/proc/{pid}/net/{table}"));
+        for line in table.unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_own = links.contains(&format!("socket:[{}]", fields[9]));
+            // 0A: it listens.
+            if is_own && fields[3] == "0A" {
+                found.push(address(fields[1]));
+            }
+        }
+    }
+    found
+}
+
+/// An address as a table of sockets writes it: words of four bytes, each turned round, and a port.
+fn address(text: &str) -> SocketAddr {
+    let (ip, port) = text.split_once(':').expect("an address");
+    let word = |at: usize| u32::from_str_radix(&ip[at..at + 8], 16).expect("hex");
+    let port = u16::from_str_radix(port, 16).expect("hex");
+    let words: Vec<[u8; 4]> = (0..ip.len())
+        .step_by(8)
+        .map(|at| word(at).to_le_bytes())
+        .collect();
+    let ip = match <[u8; 16]>::try_from(words.concat()) {
+        Ok(bytes) => IpAddr::from(bytes).to_canonical(),
+        Err(_) => IpAddr::from(words[0]),
+    };
+    SocketAddr::new(ip, port)
 }
 
 /// As after another secret was made by hand.

@@ -13,7 +13,7 @@ use crate::support::upstream::Upstream;
 /// Largest definition, in bytes.
 const LIMIT: usize = 10 * 1024 * 1024;
 /// The most that an import may take, in a development build on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn send(node: &Node, token: &str, what: &str, name: &str, document: &[u8]) -> Answer {
     let properties = json!({

@@ -200,3 +200,32 @@ async fn whoever_registers_a_client_again_takes_it_from_nobody() {
         assert!(!token.is_empty());
     }
 }
+
+#[tokio::test]
+async fn what_discovery_names_is_there_on_the_node_that_tells_it() {
+    let node = Node::start().await;
+    let path = "/oauth2/token/.well-known/openid-configuration";
+    let told = node.get(path).send().await.expect(200).json();
+    let base = text(&told, "issuer").strip_suffix("/oauth2/token");
+    let base = base.expect("an issuer of this product");
+    let form = [("grant_type", "client_credentials"), ("token", "x")];
+    // Each but the keys asks who it is, which an address that is not there does not.
+    for (name, method, status) in [
+        ("jwks_uri", "GET", 200),
+        ("token_endpoint", "POST", 401),
+        ("revocation_endpoint", "POST", 401),
+        ("introspection_endpoint", "POST", 401),
+        ("userinfo_endpoint", "GET", 401),
+        ("registration_endpoint", "POST", 401),
+    ] {
+        let path = text(&told, name).strip_prefix(base).expect("of the issuer");
+        let call = node.call(method, path);
+        let call = match (method, name) {
+            ("GET", _) => call,
+            (_, "registration_endpoint") => call.json(&json!({})),
+            _ => call.form(&form),
+        };
+        let answer = call.send().await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.text());
+    }
+}

@@ -381,3 +381,26 @@ async fn a_stranger_who_guesses_locks_himself_out_and_not_the_administrator() {
         .await
         .expect(200);
 }
+
+#[tokio::test]
+async fn a_person_is_told_their_name_address_and_roles_as_they_are_kept() {
+    let node = Node::start().await;
+    let admin = node.admin_token().await;
+    person(&node, &admin, "sue", &["Internal/subscriber"]).await;
+    let token = node.user_token("sue", PASSWORD, "openid").await;
+    let told = node.get("/oauth2/userinfo").bearer(&token).send().await;
+    let told = told.expect(200).json();
+    for (claim, value) in [
+        ("sub", json!("sue@carbon.super")),
+        ("preferred_username", json!("sue")),
+        ("email", json!("sue@example.com")),
+        ("given_name", json!("Given")),
+        ("family_name", json!("Family")),
+        ("roles", json!(["Internal/subscriber"])),
+    ] {
+        assert_eq!(told[claim], value, "{told}");
+    }
+    let bare = node.user_token("sue", PASSWORD, "apim:subscribe").await;
+    let call = node.get("/oauth2/userinfo").bearer(&bare);
+    call.send().await.expect(403);
+}

@@ -102,6 +102,51 @@ async fn an_application_names_its_keys_without_secrets_and_the_scopes_it_may_ask
 }
 
 #[tokio::test]
+async fn a_token_that_is_made_with_keys_or_by_them_has_the_scopes_that_were_asked_for() {
+    let (shop, _upstream) = Shop::start("").await;
+    shop.change(|api| {
+        api["scopes"] = json!([{"scope": {"name": "items:read", "bindings": []}}]);
+        api["operations"] = json!([{"target": "/items", "verb": "GET", "scopes": ["items:read"]}]);
+    })
+    .await;
+    let (node, token) = (&shop.node, &shop.token);
+    let application = node.application(token, "scoped", "Unlimited", "JWT").await;
+    let plan = "Unlimited";
+    node.subscribe(token, &shop.api, &application, plan).await;
+    let opens = async |issued: &Value, scope: &str, status: u16| {
+        assert_eq!(issued["tokenScopes"], json!([scope]));
+        let call = node.api("GET", "/shop/1.0.0/items");
+        let call = call.bearer(text(issued, "accessToken"));
+        let answer = call.send().await.expect(status);
+        if status == 403 {
+            assert_eq!(text(&answer.json(), "code"), "900910");
+        }
+    };
+    let base = format!("{DEVPORTAL}/applications/{application}");
+    let generate = async |kind: &str, scopes: &[&str]| -> Value {
+        let body = json!({
+            "keyType": kind, "grantTypesToBeSupported": ["client_credentials"], "scopes": scopes,
+        });
+        let call = node.post(&format!("{base}/generate-keys")).bearer(token);
+        call.json(&body).send().await.expect(200).json()
+    };
+    let bare = generate("SANDBOX", &[]).await;
+    opens(&bare["token"], "default", 403).await;
+    let keys = generate("PRODUCTION", &["items:read"]).await;
+    opens(&keys["token"], "items:read", 200).await;
+    let one = format!("{base}/oauth-keys/{}", text(&keys, "keyMappingId"));
+    for (scopes, told, status) in [
+        (json!(["items:read"]), "items:read", 200),
+        (json!([]), "default", 403),
+    ] {
+        let body = json!({"consumerSecret": keys["consumerSecret"], "scopes": scopes});
+        let call = node.post(&format!("{one}/generate-token"));
+        let issued = call.bearer(token).json(&body).send().await;
+        opens(&issued.expect(200).json(), told, status).await;
+    }
+}
+
+#[tokio::test]
 async fn keys_are_cleaned_up_and_used_as_they_were_seen_or_not_at_all() {
     let (shop, _upstream) = Shop::start("").await;
     let (node, held) = (&shop.node, &shop.subscribed);

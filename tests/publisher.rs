@@ -290,3 +290,98 @@ async fn subscriptions_have_tags_and_searches_take_words_and_patterns() {
         assert_eq!(found.json()["count"], count, "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_publisher_sees_who_subscribed_to_what_and_whether_it_is_blocked() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let api = node
+        .published(&token, "Seen", "/seen", "http://127.0.0.1:9")
+        .await;
+    let plans = ("Unlimited", "Gold");
+    let holder = node.subscribed_under(&token, &api, plans, "holder", "JWT");
+    let holder = holder.await;
+    let id = &holder.subscription;
+    let shown = async |status: &str| {
+        let list = format!("{PUBLISHER}/subscriptions?apiId={api}");
+        let list = node.get(&list).bearer(&token).send().await.expect(200);
+        let row = list.json()["list"][0].clone();
+        assert_eq!(row["subscriptionId"], json!(id));
+        assert_eq!(row["subscriptionStatus"], status);
+        assert_eq!(row["throttlingPolicy"], "Gold");
+        let application = &row["applicationInfo"];
+        assert_eq!(application["applicationId"], json!(holder.application));
+        assert_eq!(application["name"], "holder");
+        assert_eq!(application["subscriber"], "admin");
+    };
+    let order = async |order: &str| {
+        let path = format!("{PUBLISHER}/subscriptions/{order}");
+        let call = node.post(&path).bearer(&token);
+        call.send().await.expect(200);
+    };
+    shown("UNBLOCKED").await;
+    for status in ["BLOCKED", "PROD_ONLY_BLOCKED"] {
+        let block = format!("block-subscription?subscriptionId={id}&blockState={status}");
+        order(&block).await;
+        shown(status).await;
+    }
+    order(&format!("unblock-subscription?subscriptionId={id}")).await;
+    shown("UNBLOCKED").await;
+}
+
+#[tokio::test]
+async fn a_validation_gives_a_good_definition_back_where_that_is_asked_for_and_not_else() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let good = format!(" {}\n", openapi("Back", &[("get", "/a")]));
+    let validate = async |query: &str, document: &str| -> Value {
+        let path = format!("{PUBLISHER}/apis/validate-openapi{query}");
+        let part = (
+            "file",
+            Some("a.json"),
+            "application/json",
+            document.as_bytes(),
+        );
+        let call = node.post(&path).bearer(&token).multipart(&[part]);
+        call.send().await.expect(200).json()
+    };
+    let told = validate("?returnContent=true", &good).await;
+    assert_eq!(told["isValid"], true, "{told}");
+    assert_eq!(told["info"]["name"], "Back");
+    assert_eq!(told["content"], json!(good), "byte for byte");
+    for (query, document) in [
+        ("", good.as_str()),
+        ("?returnContent=false", &good),
+        ("?returnContent=true", "{}"),
+    ] {
+        let told = validate(query, document).await;
+        assert!(told.get("content").is_none(), "{query}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn revisions_are_listed_by_whether_they_are_deployed() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let api = node
+        .published(&token, "Twice", "/twice", "http://127.0.0.1:9")
+        .await;
+    let path = format!("{PUBLISHER}/apis/{api}/revisions");
+    let make = node.post(&path).bearer(&token);
+    let made = make.send().await.expect(201).json();
+    let list = async |query: &str| -> Vec<Value> {
+        let call = node.get(&format!("{path}{query}")).bearer(&token);
+        let told = call.send().await.expect(200).json();
+        let list = told["list"].as_array().expect("revisions").clone();
+        assert_eq!(told["count"], list.len(), "{query}");
+        list.iter().map(|one| one["displayName"].clone()).collect()
+    };
+    assert_eq!(list("").await.len(), 2);
+    assert_eq!(list("?query=deployed:true").await, ["Revision 1"]);
+    assert_eq!(
+        list("?query=deployed:false").await,
+        [made["displayName"].clone()]
+    );
+    let unknown = format!("{path}?query=deployed:perhaps");
+    node.get(&unknown).bearer(&token).send().await.expect(400);
+}

@@ -138,6 +138,16 @@ async fn an_api_without_plans_takes_any_applications_token_within_the_plan_of_th
     let call = |access: &str| node.api("GET", "/open/1.0.0/items").bearer(access).send();
     call(&access).await.expect(200);
     call("nobody").await.expect(401);
+    // A client's that serves no application: a person's of the portals, and its own.
+    let client = node.post("/client-registration/v0.17/register");
+    let client = client.basic("admin", &node.admin_password);
+    let body = json!({"clientName": "none", "grantType": "client_credentials"});
+    let client = client.json(&body).send().await.expect(200).json();
+    let (own, hidden) = (text(&client, "clientId"), text(&client, "clientSecret"));
+    for alone in [&token, &node.client_token(own, hidden).await] {
+        let refused = call(alone).await.expect(403).json();
+        assert_eq!(text(&refused, "code"), "900908");
+    }
     let plans = format!("{ADMIN}/throttling/policies/subscription");
     let list = node.get(&plans).bearer(&token).send().await.expect(200);
     let list = list.json()["list"].as_array().expect("plans").clone();

@@ -26,6 +26,7 @@ mod orderer;
 pub mod page;
 mod patience;
 mod places;
+mod plan;
 pub mod publisher;
 mod query;
 mod readiness;

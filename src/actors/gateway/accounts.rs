@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::lease_cache::Slot;
 use super::line::Line;
+use super::recalled::{Recalled, is_of_shard};
 use super::refiller::PolicyName;
 use super::state::State;
 use crate::traffic_manager::message::ThrottleKey;
@@ -23,10 +24,6 @@ use crate::traffic_manager::shard_of;
 const UNHEARD_MS: i64 = 120_000;
 /// One whose owner has not answered at all is kept so long: of a small limit it may have been granted all there is.
 const UNANSWERED_MS: i64 = 86_400_000;
-/// A recall may come again for so long: its owner waits for an answer no longer than a round lasts.
-const TOLD_AGAIN_MS: i64 = 60_000;
-/// Of so many keys at most; of others a lease that a recall told again ends gives back what it has.
-const TOLD_KEYS: usize = 4_096;
 
 /// The accounts of one gateway.
 pub(super) struct Accounts {
@@ -39,8 +36,7 @@ pub(super) struct Accounts {
     /// Keys of one shard at most.
     capacity: usize,
     shards: HashMap<u16, HashMap<ThrottleKey, Account, FixedState>, FixedState>,
-    /// Keys without an account whose leases were recalled whatever they were: as of when by their owner, and when we heard.
-    recalled: HashMap<ThrottleKey, (Stamp, i64), FixedState>,
+    recalled: Recalled,
 }
 
 /// One lease's account.
@@ -52,6 +48,9 @@ pub(super) struct Account {
     used_at_ms: i64,
     /// Whether what it asked last may have been granted unheard.
     is_unanswered: bool,
+    /// The latest recall of whatever lease there is that it answered, or that was answered before it: as of when by its
+    /// owner, and when it was heard last.
+    pub(super) recalled: Option<(Stamp, i64)>,
 }
 
 /// What follows from an answer.
@@ -89,7 +88,7 @@ impl Accounts {
             leases,
             capacity,
             shards: HashMap::default(),
-            recalled: HashMap::default(),
+            recalled: Recalled::default(),
         }
     }
 
@@ -137,8 +136,10 @@ impl Accounts {
     ) -> Arc<Slot> {
         let lease = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
         let holder = Holder::new(self.node.clone(), self.incarnation, lease);
-        let book = match self.recalled.get(key) {
-            Some((recalled, _)) => Book::open_after(holder, key.cell(), *recalled),
+        let before = self.get_mut(shard, key).and_then(|before| before.recalled);
+        let recalled = before.max(self.recalled.get(shard, key));
+        let book = match recalled {
+            Some((stamp, _)) => Book::open_after(holder, key.cell(), stamp),
             None => Book::open(holder, key.cell()),
         };
         let slot = Arc::new(Slot {
@@ -155,6 +156,7 @@ impl Accounts {
             waited_for: 0,
             used_at_ms: now_ms,
             is_unanswered: false,
+            recalled,
         };
         let of_shard = self.shards.entry(shard).or_default();
         if let Some(before) = of_shard.insert(key.clone(), account) {
@@ -181,6 +183,7 @@ impl Accounts {
             .min_by_key(|(_, account)| account.used_at_ms);
         let key = oldest.map(|(key, _)| key.clone())?;
         let account = of_shard.remove(&key)?;
+        self.recalled.keep_of(shard, &account, now_ms);
         self.state.leases.remove(&key);
         if account.is_shared() {
             self.state.leases.forget(&account.slot);
@@ -242,6 +245,7 @@ impl Accounts {
     fn share(&mut self, shard: u16, key: &ThrottleKey, now_ms: i64) {
         let account = self.shards.get_mut(&shard).and_then(|of| of.remove(key));
         let Some(account) = account else { return };
+        self.recalled.keep_of(shard, &account, now_ms);
         let window = account.slot.window;
         let shared = ThrottleKey {
             subject: SHARED_KEY.to_owned(),
@@ -269,8 +273,15 @@ impl Accounts {
             // Before their accounts go, and the ends of their windows with them.
             self.state.leases.part(now_ms);
             // What they owe together is paid by those who share in the next window (L11).
-            for of_shard in self.shards.values_mut() {
-                of_shard.retain(|_, account| !over(account) || account.slot.lease.debt() > 0);
+            let recalled = &mut self.recalled;
+            for (shard, of_shard) in &mut self.shards {
+                of_shard.retain(|_, account| {
+                    let stays = !over(account) || account.slot.lease.debt() > 0;
+                    if !stays {
+                        recalled.keep_of(*shard, account, now_ms);
+                    }
+                    stays
+                });
             }
             slot.changed.notify_waiters();
         }
@@ -302,7 +313,7 @@ impl Accounts {
     /// anything to ask for now.
     ///
     /// Where there is no account, of this life or of the one that is recalled, nothing of any lease can be used any more:
-    /// the next one says so.
+    /// the next one says so. Whoever invents keys hears nothing, and has nothing kept.
     pub(super) fn begin_anew(
         &mut self,
         shard: u16,
@@ -317,14 +328,25 @@ impl Accounts {
         let applied = self.state.applied();
         let next = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
         let holder = Holder::new(self.node.clone(), self.incarnation, next);
+        let known = Arc::clone(&self.state.rules.load());
         let Some(account) = self.get_mut(shard, key) else {
-            if of.is_any() && (self.recalled.len() < TOLD_KEYS || self.recalled.contains_key(key)) {
-                self.recalled.insert(key.clone(), (recall.stamp, now_ms));
+            if !is_of_shard(shard, key) {
+                return (Vec::new(), false);
+            }
+            // Of a policy that is not known here yet no lease is opened.
+            if of.is_any() && known.window_of(key).is_some() {
+                self.recalled.keep(shard, key, (recall.stamp, now_ms));
             }
             let answer = Book::of_none(holder, recall, applied, now_ms);
             return (vec![answer], false);
         };
         let answers = account.book.begin_anew(recall, next, applied, now_ms);
+        if of.is_any() {
+            let stamp = account
+                .recalled
+                .map_or(recall.stamp, |(known, _)| known.max(recall.stamp));
+            account.recalled = Some((stamp, now_ms));
+        }
         if account.book.holder().lease != next {
             return (answers, false);
         }
@@ -357,8 +379,8 @@ impl Accounts {
     pub(super) fn sweep(&mut self, now_ms: i64) -> Swept {
         let (applied, leases) = (self.state.applied(), &self.state.leases);
         let rules = self.state.rules.load();
-        self.recalled
-            .retain(|_, (_, heard_ms)| now_ms.saturating_sub(*heard_ms) < TOLD_AGAIN_MS);
+        let recalled = &mut self.recalled;
+        recalled.forget(now_ms);
         let mut swept = Swept::default();
         for (shard, of_shard) in &mut self.shards {
             let mut asks = Vec::new();
@@ -378,7 +400,11 @@ impl Accounts {
                     return true;
                 }
                 // Streams that are open count on by it.
-                Arc::strong_count(&account.slot) > 1
+                let stays = Arc::strong_count(&account.slot) > 1;
+                if !stays {
+                    recalled.keep_of(*shard, account, now_ms);
+                }
+                stays
             });
             if !asks.is_empty() {
                 swept.idle.push((*shard, asks));
@@ -466,6 +492,9 @@ impl Account {
     }
 }
 
+#[cfg(test)]
+#[path = "recalled_tests.rs"]
+mod recalled_tests;
 #[cfg(test)]
 #[path = "accounts_tests.rs"]
 mod tests;

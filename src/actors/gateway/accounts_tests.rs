@@ -3,20 +3,26 @@
 use super::*;
 use crate::gateway::lease_cache::KeyParts;
 use crate::gateway::line::Waiting;
+use crate::gateway::rules::Rules;
 use cluster::Clock;
 use domain::lease::{Lease, Receipt, Refused};
 use domain::ledger::Stamp;
-use domain::policy::{PolicyLevel, TimeUnit};
+use domain::policy::{Policy, PolicyLevel, TimeUnit};
 
-const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
+pub(super) const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
 
-fn accounts(capacity: usize) -> Accounts {
+pub(super) fn accounts(capacity: usize) -> Accounts {
     let state = Arc::new(State::new(Clock::system()));
+    let mut rules = Rules::seeded();
+    let mut policy = Policy::defaults("t", String::new).remove(0);
+    (policy.level, policy.name) = (PolicyLevel::Application, "p".to_owned());
+    rules.save(policy);
+    state.rules.store(Arc::new(rules));
     let leases = Arc::new(AtomicU64::new(0));
     Accounts::new(state, ("gw", 7), leases, capacity)
 }
 
-fn keys() -> impl Iterator<Item = ThrottleKey> {
+pub(super) fn keys() -> impl Iterator<Item = ThrottleKey> {
     (0_u32..).map(|number| ThrottleKey {
         tenant: "t".to_owned(),
         level: PolicyLevel::Application,
@@ -27,12 +33,12 @@ fn keys() -> impl Iterator<Item = ThrottleKey> {
 }
 
 /// Keys that belong to one shard.
-fn neighbours() -> impl Iterator<Item = ThrottleKey> {
+pub(super) fn neighbours() -> impl Iterator<Item = ThrottleKey> {
     let shard = keys().next().map(|key| shard_of(&key));
     keys().filter(move |key| Some(shard_of(key)) == shard)
 }
 
-fn reply(ask: &Ask, outcome: Outcome, granted: u64) -> Reply {
+pub(super) fn reply(ask: &Ask, outcome: Outcome, granted: u64) -> Reply {
     let heard = matches!(outcome, Outcome::Granted | Outcome::Final);
     Reply {
         holder: ask.holder.clone(),
@@ -240,18 +246,6 @@ fn reset_of(ask: &Ask) -> Recall {
     }
 }
 
-/// A reset by an owner that does not know of all leases.
-fn reset_of_any(key: &ThrottleKey) -> Recall {
-    Recall {
-        holder: Holder::any("gw"),
-        cell: key.cell(),
-        stamp: Stamp { epoch: 1, seq: 2 },
-        window: MINUTE.at(0).id,
-        granted: 0,
-        anew: true,
-    }
-}
-
 #[test]
 fn a_key_that_is_reset_goes_on_by_another_lease_in_the_same_place_and_asks_for_who_waits() {
     let mut accounts = accounts(2);
@@ -369,45 +363,4 @@ fn a_gateway_without_an_account_of_a_key_that_is_reset_says_that_nothing_of_any_
         let (said, _) = accounts.begin_anew(shard, &key, &reset_of(&of), 3);
         assert_eq!(said, [], "that is another");
     }
-}
-
-#[test]
-fn a_recall_of_any_lease_that_is_told_again_ends_none_that_was_opened_after_its_answer() {
-    let mut accounts = accounts(2);
-    let key = neighbours().next().unwrap();
-    let shard = shard_of(&key);
-    let recall = reset_of_any(&key);
-    let (answer, _) = accounts.begin_anew(shard, &key, &recall, 0);
-    let (slot, _) = accounts.open(&key, MINUTE, 1);
-    let (ask, _) = accounts.ask(shard, &key, 1).unwrap();
-    assert!(ask.holder > answer[0].holder);
-    assert_eq!((ask.epoch, ask.window), (1, None), "it is an answer itself");
-    let granted = Reply {
-        stamp: Stamp { epoch: 1, seq: 3 },
-        ..reply(&ask, Outcome::Granted, 3)
-    };
-    accounts.apply(shard, &key, &granted, 1);
-    let (again, asks) = accounts.begin_anew(shard, &key, &recall, 2);
-    assert_eq!((again[0].holder.clone(), asks), (ask.holder.clone(), false));
-    assert_eq!((again.len(), slot.lease.at_hand()), (1, 3));
-    // The next reset is another.
-    let stamp = Stamp { epoch: 1, seq: 9 };
-    let next = Recall { stamp, ..recall };
-    accounts.begin_anew(shard, &key, &next, 3);
-    assert_eq!(slot.lease.at_hand(), 0);
-}
-
-#[test]
-fn what_was_recalled_is_remembered_no_longer_than_it_may_be_told_again_and_of_no_more_keys_than_there_is_room_for()
- {
-    let mut accounts = accounts(2);
-    for (number, key) in keys().take(TOLD_KEYS + 5).enumerate() {
-        let at = i64::from(number > 0);
-        accounts.begin_anew(shard_of(&key), &key, &reset_of_any(&key), at);
-    }
-    assert_eq!(accounts.recalled.len(), TOLD_KEYS);
-    accounts.sweep(TOLD_AGAIN_MS);
-    assert_eq!(accounts.recalled.len(), TOLD_KEYS - 1);
-    accounts.sweep(TOLD_AGAIN_MS + 1);
-    assert!(accounts.recalled.is_empty());
 }

@@ -34,10 +34,13 @@ mod local;
 #[cfg(test)]
 mod local_tests;
 #[cfg(test)]
+mod message_counts_tests;
+#[cfg(test)]
 mod modes_tests;
 mod policy_rule;
 mod projection;
 mod reach;
+mod recalled;
 mod refiller;
 #[cfg(test)]
 mod refiller_tests;

@@ -28,7 +28,7 @@ use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 /// gives back what it has, and is opened anew when it is needed.
 const KEYS: usize = 512;
 /// A question that failed is put again after so long.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 /// Longer than an owner is waited for: the answer to a question of this age is lost.
 const LOST_MS: i64 = 2_500;
 /// After which pauses what is given back is said again, when no owner has taken it; less often from then on.
@@ -161,8 +161,10 @@ impl Actor for Refiller {
                 self.answered(shard, questions, answer);
             }
             Message::Told(asked) => {
-                let told = self.told(&asked.request);
-                asked.reply.send(told);
+                // Who hears nothing tells again what has to be heard.
+                if let Some(told) = self.told(&asked.request) {
+                    asked.reply.send(told);
+                }
             }
             Message::RecalledBefore(recalled) => {
                 let shard = recalled.shard;
@@ -347,13 +349,18 @@ impl Refiller {
         }
     }
 
-    /// What an owner says unasked (L9).
-    fn told(&mut self, news: &TellLeases) -> Told {
+    /// What an owner says unasked (L9). None where it may be of a view that is not known here yet: an account that went by
+    /// a stamp of no view would hear no owner any more.
+    fn told(&mut self, news: &TellLeases) -> Option<Told> {
         let is_of_this_life = self.accounts.are_of(&news.node, news.incarnation);
         let (shard, now_ms) = (news.shard, self.now_ms());
-        let mut returned = Vec::new();
+        let epoch = self.arguments.traffic_manager.epoch();
+        let (mut returned, mut is_early) = (Vec::new(), false);
         for (key, tidings) in news.tidings() {
             match tidings {
+                Tidings::Recall(recall) if recall.anew && recall.stamp.epoch > epoch => {
+                    is_early = true;
+                }
                 // Nobody but the life that followed it can say that nothing of one that is over is used.
                 Tidings::Recall(recall) if recall.anew => {
                     returned.extend(self.begin_anew(shard, key, &recall, now_ms));
@@ -374,10 +381,11 @@ impl Refiller {
         }
         self.give_back(shard, &returned);
         self.send(shard);
-        match is_of_this_life {
+        let told = match is_of_this_life {
             true => Told::Taken,
             false => Told::Elsewhere,
-        }
+        };
+        (!is_early).then_some(told)
     }
 
     /// A key was reset: what is said of the lease that ends, and by the one that follows it.

@@ -1,7 +1,7 @@
 //! A reset whose recall meets nobody at first: an account that is gone, or a gateway that is away (L9).
 
-use cluster::{Actor, Address, Asked, BoxError, Door, child, start_root};
-use domain::ledger::{Holder, Outcome, Reply, Stamp};
+use cluster::{Actor, Address, AskError, Asked, BoxError, Door, child, start_root};
+use domain::ledger::{Holder, Outcome, Recall, Reply, Stamp};
 use domain::policy::TimeUnit;
 
 use super::refiller_tests::{Call, Gateway, give_out, granted_to};
@@ -115,6 +115,37 @@ async fn a_reset_ends_what_gateways_have_that_live_on_over_a_start_from_disks_an
     assert_eq!(slot.lease.at_hand(), 0, "it goes on by another lease");
     assert_eq!(lives_on.drain(&key).await, 3);
     for root in [lives_on.root, mute, node.root] {
+        root.stop(DEADLINE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_recall_as_of_no_view_that_is_known_makes_no_account_deaf_and_is_left_to_be_told_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), 1).await;
+    node.save("day", 3, TimeUnit::Day).await;
+    let key = key("day", "k");
+    let one = Gateway::start(&node, "gw1").await;
+    let slot = one.slot(&key).await;
+    let stamp = Stamp {
+        epoch: u64::MAX,
+        seq: u64::MAX,
+    };
+    let recall = Tidings::Recall(Recall {
+        holder: Holder::any("gw1"),
+        cell: key.cell(),
+        stamp,
+        window: slot.window.at(one.state.clock.now_ms()).id,
+        granted: 0,
+        anew: true,
+    });
+    let news = TellLeases::of(shard_of(&key), &[recall]).unwrap();
+    let told = node.gateways.tell(news).await;
+    assert_eq!(told, Err(AskError::Dropped));
+    assert_eq!(one.drain(&key).await, 3, "it hears its owner");
+    assert_eq!(reset(&node, &key).await, (0, vec![]));
+    assert_eq!(one.drain(&key).await, 3, "and its resets");
+    for root in [one.root, node.root] {
         root.stop(DEADLINE).await;
     }
 }

@@ -16,8 +16,9 @@ use super::locked;
 use super::policy_rule::CountedLimit;
 use crate::traffic_manager::message::{LeaseAnswer, Leased, ThrottleKey};
 
-/// A question that nobody answered says so for so long: who still asks has put it again by then.
-const SAYS_SO_MS: i64 = 2_000;
+/// A question that nobody answered says so for so long: longer than the next one takes until nobody has answered that by
+/// either way (2.1 s), lest a shard whose owner hangs pass for owned in between.
+const SAYS_SO_MS: i64 = 3_000;
 /// Keys whose share is counted at most; others have none.
 const KEYS: usize = 65_536;
 
@@ -214,11 +215,25 @@ mod tests {
         assert!(!unowned.has(7, 0));
         assert!(unowned.is_silent(7, 1_000), "somebody has to be told");
         assert!(!unowned.is_silent(7, 1_100));
-        assert!(unowned.has(7, 3_099));
+        assert!(unowned.has(7, 4_099));
         assert!(!unowned.has(8, 1_100));
-        assert!(!unowned.has(7, 3_100), "nobody has asked since");
-        assert!(unowned.is_silent(7, 4_000));
+        assert!(!unowned.has(7, 4_100), "nobody has asked since");
+        assert!(unowned.is_silent(7, 5_000));
         unowned.answers(7);
-        assert!(!unowned.has(7, 4_000));
+        assert!(!unowned.has(7, 5_000));
+    }
+
+    #[test]
+    fn a_shard_whose_owner_hangs_is_without_an_owner_from_one_question_to_the_next() {
+        let (unowned, mut now_ms) = (Unowned::default(), 0);
+        assert!(unowned.is_silent(7, now_ms));
+        for _question in 0..5 {
+            let put_ms = now_ms;
+            // Both ways take all the time that they may, and a pause follows.
+            now_ms += i64::try_from(crate::traffic_manager::LONGEST_QUESTION.as_millis()).unwrap();
+            now_ms += i64::try_from(super::super::refiller::AGAIN.as_millis()).unwrap();
+            assert!((put_ms..=now_ms).all(|at_ms| unowned.has(7, at_ms)));
+            assert!(!unowned.is_silent(7, now_ms), "nobody has answered since");
+        }
     }
 }

@@ -32,8 +32,8 @@ struct Waiting {
     since_ms: i64,
     due_ms: i64,
     pause_ms: i64,
-    /// An owner has taken it once.
-    is_taken: bool,
+    /// When an owner took it first.
+    taken_ms: Option<i64>,
 }
 
 /// Those that whoever was asked has taken, and those that it has not: nobody answered, it owns nothing, or grants nothing yet.
@@ -79,7 +79,7 @@ impl Unsaid {
                 continue;
             };
             if said_at(&kept.ask) <= said_at(&ask) {
-                (kept.ask, kept.is_taken) = (ask, false);
+                (kept.ask, kept.taken_ms) = (ask, None);
             }
         }
     }
@@ -100,6 +100,9 @@ impl Unsaid {
 
     /// An owner has taken these; what was given back since is left. Units are said once more after a while; what says no
     /// more than that a lease is over is asked for again by whoever waits for it.
+    ///
+    /// The same word is taken twice at once where it was on its way twice. That is no second taking: one owner may die with
+    /// both before its standby has them.
     pub(super) fn taken(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
         for ask in asks {
             let Some(kept) = self.kept((shard, &ask), MOST_TAKEN, now_ms) else {
@@ -108,13 +111,14 @@ impl Unsaid {
             if said_at(&ask) < said_at(&kept.ask) {
                 continue;
             }
-            let is_again = kept.is_taken && kept.ask == ask;
-            if is_again || ask.returned == 0 {
+            let before_ms = kept.taken_ms.filter(|_| kept.ask == ask);
+            let is_again = |before_ms| now_ms.saturating_sub(before_ms) >= TOLD_MS;
+            if before_ms.is_some_and(is_again) || ask.returned == 0 {
                 self.0.remove(&(shard, ask.cell, ask.holder));
-                continue;
+            } else if before_ms.is_none() {
+                kept.ask = ask;
+                (kept.taken_ms, kept.due_ms) = (Some(now_ms), now_ms.saturating_add(TOLD_MS));
             }
-            kept.ask = ask;
-            (kept.is_taken, kept.due_ms) = (true, now_ms.saturating_add(TOLD_MS));
         }
     }
 
@@ -134,7 +138,7 @@ impl Unsaid {
             since_ms: now_ms,
             due_ms: now_ms.saturating_add(FIRST_MS),
             pause_ms: FIRST_MS,
-            is_taken: false,
+            taken_ms: None,
         };
         Some(self.0.entry(place).or_insert_with(anew))
     }
@@ -233,8 +237,8 @@ mod tests {
             }
         }
         assert_eq!(said, [1, 3, 7, 15, 31, 61, 91, 121, 151, 181]);
-        for _twice in 0..2 {
-            unsaid.taken(3, vec![ask("a", 1)], 200_000);
+        for now_ms in [200_000, 200_000 + TOLD_MS] {
+            unsaid.taken(3, vec![ask("a", 1)], now_ms);
         }
         let left = unsaid.due(300_000, MINUTE.at(0).end_ms - 1);
         assert_eq!(left, [(3, vec![ask("b", 1)])]);
@@ -248,8 +252,8 @@ mod tests {
         unsaid.keep(3, vec![ask("a", 1)], 0);
         unsaid.keep(3, vec![ask("a", 2)], 500);
         unsaid.keep(3, vec![ask("a", 1)], 600);
-        for _twice in 0..2 {
-            unsaid.taken(3, vec![ask("a", 1)], 700);
+        for now_ms in [700, 700 + TOLD_MS] {
+            unsaid.taken(3, vec![ask("a", 1)], now_ms);
         }
         assert_eq!(unsaid.take_all(), [(3, vec![ask("a", 2)])]);
     }
@@ -268,6 +272,18 @@ mod tests {
         unsaid.taken(3, vec![ask("a", 1)], 50_000);
         assert_eq!(due(&mut unsaid, 50_000 + TOLD_MS), again);
         unsaid.taken(3, vec![ask("a", 1)], 60_000);
+        assert_eq!(unsaid.take_all(), []);
+    }
+
+    #[test]
+    fn what_is_taken_twice_at_once_is_said_once_more_all_the_same() {
+        let mut unsaid = Unsaid::default();
+        for now_ms in [100, 110, 100 + TOLD_MS - 1] {
+            unsaid.taken(3, vec![ask("a", 1)], now_ms);
+        }
+        let again = [(3, vec![ask("a", 1)])];
+        assert_eq!(unsaid.due(100 + TOLD_MS, 0), again, "after the first");
+        unsaid.taken(3, vec![ask("a", 1)], 100 + TOLD_MS);
         assert_eq!(unsaid.take_all(), []);
     }
 

@@ -8,6 +8,7 @@ mod change_feed;
 mod commands;
 mod inspection;
 mod members;
+mod tenants;
 mod traffic_manager;
 mod usage;
 mod validation;

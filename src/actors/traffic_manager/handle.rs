@@ -13,10 +13,13 @@ use super::detour::{self, Detours};
 use super::member::{LAYOUT, Site};
 use super::message::{LeaseMany, Leased, PassOn, PassedOn, TellLeases, Told};
 use super::{Leaving, Published};
-use crate::agreed_view::{AgreedView, Latest};
+use crate::agreed_view::AgreedView;
 
 /// The deadline of one question; requests are held at most 3 s in all (L8).
 const DEADLINE: Duration = Duration::from_secs(1);
+/// What a question takes at most: one way after the other.
+#[cfg(test)]
+pub(crate) const LONGEST_QUESTION: Duration = DEADLINE.saturating_add(detour::BY_OTHERS);
 
 /// The role of nodes that own shards.
 const ROLE: &str = "traffic-manager";
@@ -163,6 +166,12 @@ impl TrafficManagerHandle {
         cluster.map_or(1, |cluster| cluster.with_role(GATEWAY).len())
     }
 
+    /// The epoch of the latest view that this node knows: no owner has made a stamp of a later one that it could tell.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.agreed.view().epoch.number()
+    }
+
     /// Asks for units of several keys of one shard (L7), by another member of the view where this node does not reach the
     /// owner. May be repeated: replies are cumulative.
     ///
@@ -197,8 +206,7 @@ impl TrafficManagerHandle {
         }
     }
 
-    /// Has others of the view ask the owner; none where nobody could. It ends with the view, lest a question that waits for an
-    /// owner of before is not put to the one of now in time (L8).
+    /// Has others of the view ask the owner; none where nobody could.
     async fn by_others(
         &self,
         cluster: &Cluster,
@@ -209,25 +217,30 @@ impl TrafficManagerHandle {
         let asked = request.clone();
         let asked = &PassOn { asked };
         let ask = |node: String, left| async move { cluster.ask(&node, asked, left).await };
-        let mut latest = self.agreed.subscribe();
-        let is_over = |latest: &Latest| latest.view.epoch != view.epoch;
-        let over = async { drop(latest.wait_for(is_over).await) };
-        tokio::select! {
-            answer = detour::by(carriers, ask) => answer.map(Ok),
-            () = over => Some(Err(AskError::Unavailable)),
-        }
+        let by_others = detour::by(carriers, ask);
+        detour::while_it_lasts(self.agreed.subscribe(), view.epoch, by_others).await
     }
 
     /// Puts a gateway's question to the owner of its shard, and to nobody else.
     pub(super) async fn pass_on(&self, PassOn { asked }: PassOn) -> PassedOn {
-        let Some(_place) = self.detours.place() else {
-            return PassedOn::NotReached;
-        };
         let Some(owner) = self.owner(asked.shard) else {
             return PassedOn::NotReached;
         };
-        let answer = self.ask_owner(&owner, asked, detour::BEYOND).await;
-        answer.map_or(PassedOn::NotReached, PassedOn::Answered)
+        let is_here = self.here.as_ref().is_some_and(|here| here.node == owner);
+        let cluster = self.cluster.as_ref();
+        let reaches = is_here || cluster.is_some_and(|cluster| cluster.reaches(&owner));
+        let size = detour::size_of(&asked);
+        let direct = self.ask_owner(&owner, asked, detour::BEYOND);
+        self.detours.pass_on(&owner, reaches, size, direct).await
+    }
+
+    /// The same node, going by this view.
+    #[cfg(test)]
+    pub(super) fn going_by(&self, agreed: &AgreedView) -> Self {
+        Self {
+            agreed: agreed.clone(),
+            ..self.clone()
+        }
     }
 
     /// The same node, asked through this door.

@@ -28,6 +28,8 @@ use arc_swap::ArcSwapOption;
 use shard::SHARDS;
 use view::PolicyView;
 
+#[cfg(test)]
+pub(crate) use handle::LONGEST_QUESTION;
 pub use handle::{GatewayLeases, TrafficManagerHandle};
 pub use member::message::{
     AskShards, CountSeen, KeyChange, KeyChanged, KeySeen, LeaseSeen, NAMED_KEYS, RoleSeen,

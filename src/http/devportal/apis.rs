@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use actors::devportal::{ApiRow, DeploymentRow};
 use domain::api::{Api, ApiScope, SUPER_TENANT};
-use domain::policy::PolicyLevel;
+use domain::policy::{Policy, PolicyLevel};
 
 use super::least_rate::LeastRate;
 use super::policies::write as write_policy;
@@ -23,6 +23,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::{Page, listed_at};
+use crate::plan::tier_plan;
 use crate::query::Query;
 use crate::search;
 use crate::services::{Ingress, Services};
@@ -107,7 +108,9 @@ async fn get(
     let (handle, tenant) = (portal(&services)?, tenant(caller));
     let api = handle.api(&tenant, &id).await.map_err(answer)?;
     let deployed = handle.deployments(&tenant, &id).await.map_err(answer)?;
-    let document = write(&api, endpoints(&services.ingress, &api, &deployed));
+    let plans = handle.policies(&tenant, PolicyLevel::Subscription).await;
+    let plans = plans.map_err(answer)?;
+    let document = write(&api, &plans, endpoints(&services.ingress, &api, &deployed));
     Ok(modified(seen(document), api.updated_at_ms))
 }
 
@@ -263,16 +266,19 @@ fn told(api: &Api) -> Map<String, Value> {
     told
 }
 
-fn write(api: &Api, endpoints: Vec<Value>) -> Value {
+/// A plan that an API offers, with what its document says of its price.
+fn tier(name: &str, plans: &[Policy]) -> Value {
+    let known = plans.iter().find(|plan| plan.name == name);
+    json!({ "tierName": name, "tierPlan": known.map_or("FREE", tier_plan) })
+}
+
+fn write(api: &Api, plans: &[Policy], endpoints: Vec<Value>) -> Value {
     let context = api.context_with_version();
     let scopes = api.scopes.iter().map(write_scope);
     let operations = api.operations.iter().map(
         |operation| json!({"id": operation.id, "target": operation.target, "verb": operation.verb}),
     );
-    let tiers = api
-        .policies
-        .iter()
-        .map(|name| json!({"tierName": name, "tierPlan": "FREE"}));
+    let tiers = api.policies.iter().map(|name| tier(name, plans));
     let environments = endpoints.iter().map(|at| at["environmentName"].clone());
     let mut document = json!({
         "id": api.id,

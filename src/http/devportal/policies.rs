@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::plan::{attributes, in_data_units, tier_plan};
 use crate::services::Services;
 
 pub(super) static LIST: Operation = Operation::new(
@@ -114,7 +115,7 @@ pub(super) fn write(policy: &Policy) -> Value {
         "displayName": policy.display_name,
         "description": policy.description,
         "policyLevel": level,
-        "attributes": {},
+        "attributes": attributes(policy),
         "requestCount": amount,
         "dataUnit": data_unit,
         "unitTime": time,
@@ -122,19 +123,9 @@ pub(super) fn write(policy: &Policy) -> Value {
         "rateLimitCount": policy.burst.as_ref().map_or(0, |burst| burst.units),
         "rateLimitTimeUnit": policy.burst.as_ref().map(|burst| burst.time_unit.as_str()),
         "quotaPolicyType": kind,
-        "tierPlan": "FREE",
+        "tierPlan": tier_plan(policy),
         "stopOnQuotaReach": policy.stop_on_quota_reach,
     }))
-}
-
-/// Bytes in the largest unit that holds them whole; the contract knows none under KB.
-const fn in_data_units(bytes: u64) -> (u64, &'static str) {
-    match bytes {
-        bytes if bytes % (1 << 30) == 0 => (bytes >> 30, "GB"),
-        bytes if bytes % (1 << 20) == 0 => (bytes >> 20, "MB"),
-        bytes if bytes % (1 << 10) == 0 => (bytes >> 10, "KB"),
-        bytes => (bytes, "B"),
-    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn of_this_api(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
 fn subscribed(matched: &Matched, granted: &Granted) -> Result<(), Fault> {
     let artifact = &matched.route.api.artifact;
     if artifact.plans.is_empty() {
-        return Ok(());
+        return of_an_application(&granted.grant);
     }
     let held = granted.subscription(&artifact.api_id);
     let (subscription, _) = held.ok_or_else(no_subscription)?;
@@ -78,6 +78,16 @@ fn subscribed(matched: &Matched, granted: &Granted) -> Result<(), Fault> {
         }
         SubscriptionStatus::OnHold | SubscriptionStatus::Rejected => Err(no_subscription()),
     }
+}
+
+/// An API without plans takes tokens of all applications, and of nobody else: a client that serves
+/// none is not one of a subscriber, and nobody would count its calls. A key stands for what it was
+/// made for, with an application or without.
+fn of_an_application(grant: &Grant) -> Result<(), Fault> {
+    if grant.application.is_some() || grant.kind == GrantKind::ApiKey {
+        return Ok(());
+    }
+    Err(no_subscription())
 }
 
 fn kind_of_token(matched: &Matched, grant: &Grant) -> Result<(), Fault> {

@@ -12,6 +12,7 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::plan::{attributes, in_data_units, tier_plan};
 use crate::services::Services;
 
 pub(super) static LIST: Operation = Operation::new(
@@ -97,22 +98,24 @@ async fn offered(
 }
 
 fn policy_value(policy: &Policy) -> Value {
-    let requests = |limit: &Limit| limit.quota != QuotaUnit::Bytes;
     let limit = policy.limit.as_ref();
+    let bytes = limit.filter(|limit| limit.quota == QuotaUnit::Bytes);
+    let bytes = bytes.map(|limit| in_data_units(limit.units));
+    let units = |limit: &Limit| bytes.map_or(limit.units, |(amount, _)| amount);
     without_nulls(json!({
         "name": policy.name,
         "displayName": policy.display_name,
         "description": policy.description,
         "policyLevel": policy.level.as_str(),
-        "attributes": {},
-        "requestCount": limit.map_or(i64::from(i32::MAX), |limit| i64::try_from(limit.units).unwrap_or(i64::MAX)),
-        "dataUnit": limit.filter(|limit| !requests(limit)).map(|_| "B"),
+        "attributes": attributes(policy),
+        "requestCount": limit.map_or(i64::from(i32::MAX), |limit| i64::try_from(units(limit)).unwrap_or(i64::MAX)),
+        "dataUnit": bytes.map(|(_, unit)| unit),
         "unitTime": limit.map_or(0, |limit| limit.unit_time),
         "timeUnit": limit.map(|limit| limit.time_unit.as_str()),
         "rateLimitCount": policy.burst.map_or(0, |burst| burst.units),
         "rateLimitTimeUnit": policy.burst.map(|burst| burst.time_unit.as_str()),
-        "quotaPolicyType": if limit.is_none_or(requests) { "REQUESTCOUNT" } else { "BANDWIDTHVOLUME" },
-        "tierPlan": "FREE",
+        "quotaPolicyType": bytes.map_or("REQUESTCOUNT", |_| "BANDWIDTHVOLUME"),
+        "tierPlan": tier_plan(policy),
         "stopOnQuotaReach": policy.stop_on_quota_reach,
         "monetizationProperties": {},
     }))

@@ -56,9 +56,16 @@ impl<R> Pending<R> {
         });
     }
 
-    /// Takes from these effects what answers a question; gives the rest.
+    /// Takes from these effects what answers a question; gives the rest. An answer is for all copies of its question: one
+    /// that came by another way may be the only one that is still waited for, and what is said twice is cumulative (L7).
     pub(super) fn take(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
-        let is_left = |effect: &Effect| !self.0.iter_mut().any(|question| question.takes(effect));
+        let is_left = |effect: &Effect| {
+            let questions = self.0.iter_mut();
+            questions
+                .filter_map(|question| question.takes(effect))
+                .count()
+                == 0
+        };
         effects.into_iter().filter(is_left).collect()
     }
 
@@ -81,21 +88,18 @@ impl<R> Pending<R> {
 // === impl Question ===
 
 impl<R> Question<R> {
-    /// The last answer to an ask counts: they are cumulative (L7).
-    fn takes(&mut self, effect: &Effect) -> bool {
+    /// Something if it answers one of its asks. The last answer counts: they are cumulative (L7).
+    fn takes(&mut self, effect: &Effect) -> Option<()> {
         let Effect::Reply(reply) = effect else {
-            return false;
+            return None;
         };
         let answers = |ask: &Ask| {
             (&ask.cell, &ask.holder, ask.asked_at_ms)
                 == (&reply.cell, &reply.holder, reply.asked_at_ms)
         };
-        let place = self.asks.iter().position(answers);
-        if let Some(answer) = place.and_then(|place| self.answers.get_mut(place)) {
-            *answer = Some(LeaseAnswer::of(reply));
-            return true;
-        }
-        false
+        let place = self.asks.iter().position(answers)?;
+        *self.answers.get_mut(place)? = Some(LeaseAnswer::of(reply));
+        Some(())
     }
 
     fn is_complete(&self) -> bool {
@@ -176,5 +180,25 @@ mod tests {
         pending.take(ledger.step_alone(Input::Ask(ask("g2", "minute")), T));
         assert_eq!(due(&mut pending, &ledger), [("g1", vec![None, Some(1)])]);
         assert_eq!(due(&mut pending, &ledger), [], "once");
+    }
+
+    #[test]
+    fn an_answer_goes_to_every_copy_of_its_question_for_who_asked_first_may_be_gone() {
+        let mut ledger = ledger();
+        let mut pending = Pending::default();
+        let copies = ["given up", "by the standby"];
+        let mut said = Vec::new();
+        // The owner stood still; it finds both of them when it goes on.
+        for copy in copies {
+            let ask = ask("g1", "minute");
+            pending.wait(3, vec![ask.clone()], copy, NOW);
+            said.extend(ledger.step_alone(Input::Ask(ask), T));
+        }
+        assert_eq!(pending.take(said), []);
+        let due = pending.due(NOW, |_, _| false).into_iter();
+        let granted = |answer: &Option<LeaseAnswer>| answer.as_ref().map(|answer| answer.granted);
+        let due = due.map(|(to, all)| (to, all.iter().map(granted).collect::<Vec<_>>()));
+        let expected = copies.map(|copy| (copy, vec![Some(1)]));
+        assert_eq!(due.collect::<Vec<_>>(), expected);
     }
 }
