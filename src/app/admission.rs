@@ -92,11 +92,8 @@ async fn is_retired(apim: &Database, node: &str) -> Result<bool, StoreError> {
     Ok(retired.is_some())
 }
 
-/// One that was forgotten is a member again.
+/// One that was forgotten is a member again, also where the word for it comes later than this.
 pub(super) async fn take_back(apim: &Database, node: &str) -> Result<(), StoreError> {
-    if !is_retired(apim, node).await? {
-        return Ok(());
-    }
     let mut write = apim.write("apim.retired_nodes.delete").await?;
     retired_nodes::delete(&mut write, node).await?;
     write.commit().await

@@ -46,10 +46,18 @@ async fn admits(directory: &Path) -> Admits {
         roles: String::new(),
     };
     keep_token(&admits.carbon, &good, 1).await.unwrap();
-    let mut write = admits.apim.write("test.retire").await.unwrap();
-    retired_nodes::create(&mut write, NODE, 1).await.unwrap();
-    write.commit().await.unwrap();
+    assert!(retires(&admits.apim).await);
     admits
+}
+
+/// Whether a word that was meant before the newcomer was admitted retires it.
+async fn retires(apim: &Database) -> bool {
+    let mut write = apim.write("test.retire").await.unwrap();
+    let retired = retired_nodes::create(&mut write, NODE, 0, 1).await.unwrap();
+    if retired {
+        write.commit().await.unwrap();
+    }
+    retired
 }
 
 #[tokio::test]
@@ -76,5 +84,8 @@ async fn a_good_token_alone_makes_a_node_that_was_forgotten_a_member_again() {
     // What it asks to have signed is nothing that can be.
     let refused = admits.admit(ask("good")).await.unwrap_err();
     assert_eq!(refused, NotAdmitted::Malformed);
+    assert!(!is_retired(&admits.apim, NODE).await.unwrap());
+    // Nor is it forgotten by what was said before, and comes after.
+    assert!(!retires(&admits.apim).await);
     assert!(!is_retired(&admits.apim, NODE).await.unwrap());
 }

@@ -65,7 +65,7 @@ impl ControlPlane {
             ..FeedSettings::default()
         };
         let (feed, child) = change_feed::component(system, apim, shared, of_feed);
-        let here = (cluster.me().id.as_str(), is_own_file(config, data));
+        let here = (cluster, is_own_file(config, data));
         let (claims, claims_child) = claims(system, apim, here);
         let (feed, mut children) = (feed.joined(cluster), vec![child, claims_child]);
         let key_manager = if has(Role::KeyManager) {

@@ -138,7 +138,8 @@ impl Swept for Noting {
 
     async fn prepare(&self) {
         let mut write = self.0.write("test.crashes").await.unwrap();
-        retired_nodes::create(&mut write, "a", 1).await.unwrap();
+        let retired = retired_nodes::create(&mut write, "a", 0, 1).await;
+        assert!(retired.unwrap());
         write.commit().await.unwrap();
     }
 
@@ -157,6 +158,8 @@ impl Swept for Noting {
         let mut read = self.0.read().await.unwrap();
         let noted = cluster_identity::find(&mut read).await.unwrap();
         let retired = retired_nodes::find(&mut read, "a").await.unwrap();
+        let admissions = retired_nodes::find_admissions(&mut read, "a").await;
+        let retired = (retired, admissions.unwrap());
         vec![noted.cluster_id, noted.issuer, format!("{retired:?}")]
     }
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use cluster::{
     Actor, Address, AskError, Asked, BoxError, Child, Clock, Cluster, Door, Request, System, child,
 };
-use domain::node_id::is_node_id;
 use domain::view::{Claimant, Founder, Hold, Holder, Others, Verdict, Word};
-use storage::apim::{retired_nodes, view_register};
+use storage::apim::view_register;
 use storage::{Database, StoreError};
 
 use super::message::{
     Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Retire, Retired, Share, Shared,
 };
+use super::retiring::{IsThere, Retirements, sees};
 use crate::CONTROL_PLANE;
 
 /// A database may take so long.
@@ -35,19 +35,21 @@ pub struct ClaimHandle {
     has_told: Arc<AtomicBool>,
 }
 
-/// The part of a control-plane node in it, over API-M; with the handle for that node itself, whose id is `me`. Where API-M
+/// The part of a control-plane node in it, over API-M; with the handle for that node itself, `cluster.me()`. Where API-M
 /// is a file in its data directory, `is_own_file`, nobody else can be the founder that this node is.
 #[must_use]
 pub fn claims(
     system: &System,
     apim: &Database,
-    (me, is_own_file): (&str, bool),
+    (cluster, is_own_file): (&Cluster, bool),
 ) -> (ClaimHandle, Child) {
+    let seen = cluster.clone();
     let arguments = ClaimsArguments {
         clock: system.clock.clone(),
         apim: apim.clone(),
-        me: me.to_owned(),
+        me: cluster.me().id.clone(),
         is_own_file,
+        is_there: Arc::new(move |node| sees(&seen, node)),
     };
     let (address, child) = child::<ClaimsActor>(system, "view-claims", arguments);
     let door = |message| match message {
@@ -142,14 +144,14 @@ impl ClaimHandle {
         self.give_up.ask(GiveUp { node, watched }, DEADLINE).await
     }
 
-    /// An operator has forgotten this node: nobody renews its certificate any more. Gives whether that is written down.
+    /// An operator has forgotten this node, which had been admitted so often before: nobody renews its certificate any more.
+    /// Without that it is looked at.
     ///
     /// # Errors
     /// When nobody answers in time; it may be written down all the same.
-    pub async fn retire(&self, node: &str) -> Result<bool, AskError> {
+    pub async fn retire(&self, node: &str, admissions: Option<u64>) -> Result<Retired, AskError> {
         let node = node.to_owned();
-        let retired = self.retire.ask(Retire { node }, DEADLINE).await?;
-        Ok(retired.0)
+        self.retire.ask(Retire { node, admissions }, DEADLINE).await
     }
 
     /// Has it written down, for ever, that others take part beside the founder; before they do.
@@ -180,11 +182,12 @@ impl ClaimHandle {
 
 /// What it is started with.
 #[derive(Clone)]
-struct ClaimsArguments {
-    clock: Clock,
-    apim: Database,
+pub(super) struct ClaimsArguments {
+    pub(super) clock: Clock,
+    pub(super) apim: Database,
     me: String,
     is_own_file: bool,
+    pub(super) is_there: IsThere,
 }
 
 /// What it is told.
@@ -196,8 +199,8 @@ enum ClaimsMessage {
     Retire(Asked<Retire>),
 }
 
-/// The actor; API-M is its memory.
-struct ClaimsActor(ClaimsArguments);
+/// The actor; API-M is its memory, but for how much it did of late.
+struct ClaimsActor(ClaimsArguments, Retirements);
 
 // === impl Actor ===
 
@@ -210,7 +213,7 @@ impl Actor for ClaimsActor {
         arguments: ClaimsArguments,
         _me: Address<ClaimsMessage>,
     ) -> Result<Self, BoxError> {
-        Ok(Self(arguments))
+        Ok(Self(arguments, Retirements::default()))
     }
 
     async fn handle(&mut self, message: ClaimsMessage) -> Result<(), BoxError> {
@@ -248,12 +251,13 @@ impl Actor for ClaimsActor {
                     GivenUp::Unavailable
                 }));
             }
+            ClaimsMessage::Retire(asked) if asked.reply.is_abandoned() => {}
             ClaimsMessage::Retire(Asked { request, reply }) => {
-                let retired = retire(arguments, &request).await;
-                reply.send(Retired(retired.unwrap_or_else(|error| {
+                let retired = self.1.retire(arguments, &request).await;
+                reply.send(retired.unwrap_or_else(|error| {
                     tracing::warn!(%error, "a node that is forgotten cannot be written down");
-                    false
-                })));
+                    Retired::Unavailable
+                }));
             }
         }
         Ok(())
@@ -263,6 +267,21 @@ impl Actor for ClaimsActor {
 // === impl ClaimsArguments ===
 
 impl ClaimsArguments {
+    /// A node of the control plane that has the database for itself, and sees those that are there.
+    #[cfg(test)]
+    pub(super) fn seeing(
+        apim: &Database,
+        is_there: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            clock: Clock::system(),
+            apim: apim.clone(),
+            me: "cp".to_owned(),
+            is_own_file: true,
+            is_there: Arc::new(is_there),
+        }
+    }
+
     /// For how long this node may go on without having said that it is there; 0 where it is this one, whose data directory
     /// nobody else has.
     fn hold_ms(&self, node: &str, hold_ms: i64) -> i64 {
@@ -410,19 +429,6 @@ async fn give_up(arguments: &ClaimsArguments, asked: &GiveUp) -> Result<GivenUp,
             founder: founder.node,
         },
     })
-}
-
-/// Gives whether it is written down: what is no id is not, for nobody's certificate is of it.
-async fn retire(arguments: &ClaimsArguments, asked: &Retire) -> Result<bool, StoreError> {
-    if !is_node_id(&asked.node) {
-        tracing::warn!(node = asked.node, "what is no node's id is not retired");
-        return Ok(false);
-    }
-    let now_ms = arguments.clock.now_ms();
-    let mut write = arguments.apim.write("apim.retired_nodes.create").await?;
-    retired_nodes::create(&mut write, &asked.node, now_ms).await?;
-    write.commit().await?;
-    Ok(true)
 }
 
 #[cfg(test)]

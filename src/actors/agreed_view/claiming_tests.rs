@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use domain::view::{Before, Founding};
-use storage::apim;
+use storage::apim::{self, retired_nodes};
 use storage::crash_sweep::{Swept, sweep};
 
 use super::*;
@@ -47,12 +47,9 @@ impl Swept for ClaimsActor {
 
     async fn open(directory: &Path) -> Self {
         let url = format!("sqlite:{}", directory.join("apim.db").display());
-        Self(ClaimsArguments {
-            clock: Clock::system(),
-            apim: apim::open(&url).await.unwrap(),
-            me: "cp".to_owned(),
-            is_own_file: true,
-        })
+        let apim = apim::open(&url).await.unwrap();
+        let arguments = ClaimsArguments::seeing(&apim, |_| false);
+        Self(arguments, Retirements::default())
     }
 
     async fn prepare(&self) {}
@@ -84,7 +81,11 @@ impl Swept for ClaimsActor {
                 assert_eq!(given_up, GivenUp::Yes { founder });
             }
             "apim.retired_nodes.create" => {
-                assert!(retired(&self.0, ID).await);
+                let node = ID.to_owned();
+                let admissions = Some(0);
+                let asked = Retire { node, admissions };
+                let retired = Retirements::default().retire(&self.0, &asked).await;
+                assert_eq!(retired.unwrap(), Retired::Yes);
             }
             _ => {
                 let asked = Share {
@@ -244,23 +245,4 @@ async fn whoever_gives_up_a_founder_by_its_name_hears_of_its_id() {
     assert_eq!(founder, "a");
     let given_up = give_up(&arguments, &named(Some(renewals))).await.unwrap();
     assert_eq!(given_up, GivenUp::Yes { founder });
-}
-
-#[tokio::test]
-async fn what_is_no_id_of_a_node_is_never_retired() {
-    let dir = tempfile::tempdir().unwrap();
-    let arguments = ClaimsActor::open(dir.path()).await.0;
-    for node in ["tm1", "generation-1", "?", ""] {
-        assert!(!retired(&arguments, node).await, "{node}");
-        let mut read = arguments.apim.read().await.unwrap();
-        let written = retired_nodes::find(&mut read, node).await.unwrap();
-        assert_eq!(written, None, "{node}");
-    }
-    assert!(retired(&arguments, ID).await);
-    assert!(retired(&arguments, ID).await, "said twice");
-}
-
-async fn retired(arguments: &ClaimsArguments, node: &str) -> bool {
-    let node = node.to_owned();
-    retire(arguments, &Retire { node }).await.unwrap()
 }

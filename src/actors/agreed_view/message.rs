@@ -258,11 +258,30 @@ pub enum GivenUpBefore {
 pub struct Retire {
     /// Its stable id.
     pub node: String,
+    /// How often it had been admitted with a token before it was judged to be gone: one that was admitted since is not meant.
+    /// Without it is only looked at.
+    pub admissions: Option<u64>,
 }
 
 /// Whether that is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retired(pub bool);
+pub enum Retired {
+    /// It is.
+    Yes,
+    /// It was only looked at, or was admitted since.
+    No {
+        /// How often it was admitted with a token.
+        admissions: u64,
+    },
+    /// No node has such an id.
+    NoNode,
+    /// The node is connected: one that is there is not forgotten.
+    IsThere,
+    /// Many were retired in this minute already.
+    TooMany,
+    /// The database does not answer.
+    Unavailable,
+}
 
 /// Others are about to take part beside the founder of the view register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! `register` is what voters agree on, `voter` what each has promised, `coordinator` proposes the next view where its
 //! node leads, `follower` is what any node knows of it, `claiming` decides who founds the register, `founding` does, and `holding` stays it;
-//! `orders` are an operator's, `reason` is what the log says; `handle` are the ways between nodes, `message` what goes over
+//! `retiring` writes down who is forgotten, `orders` are an operator's, `reason` is what the log says; `handle` are the ways between nodes, `message` what goes over
 //! them. What a member does for its shards is in [`crate::traffic_manager`]; the rules are [`domain::view`].
 
 mod claiming;
@@ -16,6 +16,7 @@ mod of_cluster;
 mod orders;
 mod reason;
 mod register;
+mod retiring;
 #[cfg(test)]
 mod test_register;
 #[cfg(test)]
@@ -39,7 +40,7 @@ pub use founding::{FounderArguments, founder};
 pub use handle::Nodes;
 pub use holding::holder;
 pub use of_cluster::register_of_cluster;
-pub use orders::{NotAgreed, Orders};
+pub use orders::{LookedUp, NotAgreed, Orders};
 pub use register::{Known, Register, SharedRegister, Step};
 #[cfg(test)]
 pub(crate) use test_register::TestRegister;

@@ -12,7 +12,7 @@ use super::follower::{AgreedView, Latest};
 use super::founding::steady_ms;
 use super::handle::Nodes;
 use super::holding::millis;
-use super::message::{AskView, GivenUp, Order, OrderView, Ordered, RegisterSeen};
+use super::message::{AskView, GivenUp, Order, OrderView, Ordered, RegisterSeen, Retired};
 use super::register::{Known, SharedRegister, Step};
 use domain::view::{Entry, GivesUp, NotGivenUp, Watch, gives_up};
 
@@ -59,6 +59,26 @@ pub enum NotAgreed {
     /// The founder of the register is there.
     #[error("the founder of the view register is there: {0}")]
     FounderIsThere(String),
+}
+
+/// What is written down of a node that is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookedUp {
+    /// It was retired before, and was not admitted since.
+    Retired,
+    /// It is not, and was admitted so often with a token.
+    Admitted(u64),
+}
+
+fn not_retired(said: Retired) -> String {
+    let why = match said {
+        Retired::Yes | Retired::No { .. } => "it was admitted with a token meanwhile",
+        Retired::NoNode => "it is no node's id",
+        Retired::IsThere => "a node of the control plane sees it yet",
+        Retired::TooMany => "many were retired within this minute",
+        Retired::Unavailable => "the control plane's database does not answer",
+    };
+    why.to_owned()
 }
 
 fn refused(ordered: Ordered) -> NotAgreed {
@@ -238,19 +258,48 @@ impl Orders {
         }
     }
 
-    /// A node that was forgotten has its certificate renewed by nobody from now on.
+    /// Whether a node is retired already, and how often it was admitted with a token if it is not: to be looked at before it
+    /// is judged to be down.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn looked_up(&self, node: &str) -> Result<LookedUp, String> {
+        match self.said_of_retired(node, None).await? {
+            Retired::Yes => Ok(LookedUp::Retired),
+            Retired::No { admissions } => Ok(LookedUp::Admitted(admissions)),
+            other => Err(not_retired(other)),
+        }
+    }
+
+    /// A node that was forgotten, and was admitted so often before, has its certificate renewed by nobody from now on.
     ///
     /// # Errors
     /// Why that is not known to be written down.
-    pub async fn retire(&self, node: &str) -> Result<(), String> {
+    pub async fn retire(&self, node: &str, admissions: u64) -> Result<(), String> {
+        let retiring = async {
+            loop {
+                match self.said_of_retired(node, Some(admissions)).await? {
+                    Retired::Yes => return Ok(()),
+                    // Whoever is asked may see a moment later than whoever leads that it is gone.
+                    Retired::IsThere => tokio::time::sleep(ELSEWHERE).await,
+                    other => return Err(not_retired(other)),
+                }
+            }
+        };
+        let retired = tokio::time::timeout(LEARNING, retiring).await;
+        retired.unwrap_or_else(|_| Err(not_retired(Retired::IsThere)))
+    }
+
+    async fn said_of_retired(
+        &self,
+        node: &str,
+        admissions: Option<u64>,
+    ) -> Result<Retired, String> {
         let Some((claims, _)) = &self.claims else {
             return Err("no node of the control plane is known here".to_owned());
         };
-        match claims.retire(node).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("the control plane's database does not answer".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        let said = claims.retire(node, admissions).await;
+        said.map_err(|error| error.to_string())
     }
 
     /// Whoever leads judges by what it knows, so that no two nodes answer differently. Another may be about to.

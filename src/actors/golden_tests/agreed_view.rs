@@ -238,9 +238,25 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         .reply::<GiveUp>(&GivenUp::Unavailable, "050900020000000102")
         .reply::<GiveUp>(&watch, "050900020000000903fb2c01fbd0840161")
         .reply::<GiveUp>(&GivenUp::There, "050900020000000104")
-        .request(&Retire { node: text("a") }, "050a0001000000020161")
-        .reply::<Retire>(&Retired(true), "050a00010000000101")
-        .reply::<Retire>(&Retired(false), "050a00010000000100")
+        .hold();
+}
+
+#[test]
+fn what_is_said_of_a_node_that_is_forgotten_keeps_its_bytes() {
+    let retire = |admissions| Retire {
+        node: text("a"),
+        admissions,
+    };
+    let no = Retired::No { admissions: 300 };
+    Frozen::default()
+        .request(&retire(None), "050a000100000003016100")
+        .request(&retire(Some(9)), "050a00010000000401610109")
+        .reply::<Retire>(&Retired::Yes, "050a00010000000100")
+        .reply::<Retire>(&no, "050a00010000000401fb2c01")
+        .reply::<Retire>(&Retired::NoNode, "050a00010000000102")
+        .reply::<Retire>(&Retired::IsThere, "050a00010000000103")
+        .reply::<Retire>(&Retired::TooMany, "050a00010000000104")
+        .reply::<Retire>(&Retired::Unavailable, "050a00010000000105")
         .hold();
 }
 

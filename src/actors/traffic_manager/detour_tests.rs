@@ -1,12 +1,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cluster::{Cluster, Door, Member, Request as _};
+use cluster::{Door, Request as _};
 use domain::policy::PolicyLevel;
 use domain::view::Life;
 use domain::window::WindowSpec;
 
 use super::super::message::{LeaseAsk, LimitName, PassOn};
-use super::super::{DEADLINE, Node, TrafficManagerHandle};
+use super::super::{DEADLINE, Node, TrafficManagerHandle, lone};
 use super::*;
 use crate::agreed_view::AgreedView;
 use crate::agreed_view::message::Agreed;
@@ -190,16 +190,7 @@ fn question() -> PassOn {
 
 #[tokio::test]
 async fn who_does_not_reach_the_owner_either_says_so_at_once() {
-    let member = Member {
-        id: "n1".to_owned(),
-        incarnation: 1,
-        life: 1,
-        name: "n1".to_owned(),
-        address: String::new(),
-        roles: Vec::new(),
-        facts: Vec::new(),
-    };
-    let owners = TrafficManagerHandle::elsewhere(&Cluster::new(member), &AgreedView::new());
+    let owners = TrafficManagerHandle::elsewhere(&lone("n1"), &AgreedView::new());
     let told = tokio::time::timeout(BEYOND / 2, owners.pass_on(question())).await;
     assert_eq!(told, Ok(PassedOn::NotReached));
 }

@@ -38,7 +38,7 @@ pub use member::message::{
 pub use member::{LAYOUT, Member, Overview, SeenKey, SeenShards, Unchanged, Ways, component};
 pub use shard::shard_of;
 #[cfg(test)]
-pub(crate) use test_node::{DEADLINE, Node, key};
+pub(crate) use test_node::{DEADLINE, Node, key, lone};
 pub(crate) use translate::Tidings;
 
 /// Actors that share the shards.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{AskError, Asking, Clock, RegisterLink, Root, System, start_root};
+use cluster::{AskError, Asking, Clock, Cluster, RegisterLink, Root, System, start_root};
 use domain::change::Change;
 use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
 use domain::view::{Cover, Life};
@@ -51,6 +51,19 @@ pub(crate) struct Node {
     pub(crate) root: Root,
 }
 
+/// A node that knows of no other.
+pub(crate) fn lone(id: &str) -> Cluster {
+    Cluster::new(cluster::Member {
+        id: id.to_owned(),
+        incarnation: 1,
+        life: 1,
+        name: id.to_owned(),
+        address: String::new(),
+        roles: Vec::new(),
+        facts: Vec::new(),
+    })
+}
+
 // === impl Node ===
 
 impl Node {
@@ -69,7 +82,7 @@ impl Node {
         let (feed, feed_child) = follow_changes(&system, &apim, &shared, FeedSettings::default());
         let nodes = Nodes::alone(Life::new(ID, incarnation));
         belong(&carbon, "c").await;
-        let (claims, claims_child) = claims(&system, &apim, (ID, true));
+        let (claims, claims_child) = claims(&system, &apim, (&lone(ID), true));
         let store = Arc::new(CarbonRegister::new(carbon.clone(), ID));
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();

@@ -1,7 +1,7 @@
 //! `/admin/forget`: gives up what a node held of lost shards, which would come back with its disk and no other way (L6), and
 //! retires it: whether anything of it was lost or not its certificate is renewed no more.
 
-use actors::agreed_view::NotAgreed;
+use actors::agreed_view::{LookedUp, NotAgreed};
 use actors::change_feed::{FollowerAt, Standing};
 use axum::Json;
 use axum::extract::State;
@@ -144,21 +144,50 @@ fn named(services: &Services, named: &str) -> Result<Node, ApiError> {
     })
 }
 
-/// Writes down that nobody renews a node's certificate any more, where it `is_down`.
+/// Nobody knows a node by this, as far as can be said.
+fn unknown(node: &Node) -> ApiError {
+    let shown: String = node.name.chars().take(100).collect();
+    let why = if is_node_id(&node.id) {
+        "nobody knows of it, and it was not retired"
+    } else {
+        "nobody knows it by this name. Nodes forget the name of one that went down ten minutes ago, or stopped in order: \
+         forget it by its id"
+    };
+    let told = format!("node {shown} does not exist: {why}");
+    ApiError::new(StatusCode::NOT_FOUND, 404, "Not Found", told)
+}
+
+/// Whether the control plane had heard of a node, which followed its change log or was retired before; none where it does not
+/// say so of both.
+fn was_known(follows: Option<bool>, looked_up: &Result<LookedUp, String>) -> Option<bool> {
+    match (follows, looked_up) {
+        (Some(true), _) | (_, Ok(LookedUp::Retired)) => Some(true),
+        (Some(false), Ok(LookedUp::Admitted(_))) => Some(false),
+        (None, _) | (_, Err(_)) => None,
+    }
+}
+
+/// Writes down that nobody renews a node's certificate any more, where it is down by the `judging` of whoever knows.
 async fn retire(
     services: &Services,
     id: &str,
-    is_down: Result<bool, String>,
+    judging: impl Future<Output = Result<bool, String>>,
 ) -> Result<(), String> {
     if !is_node_id(id) {
         return Err("it is no node's id, so no certificate is of it".to_owned());
     }
-    if !is_down? {
+    // Looked up before: one that is admitted while it is judged is not retired by what was judged.
+    let looked_up = services.orders.looked_up(id).await;
+    if !judging.await? {
         return Err(
             "it is there, or may be, and stays a member: forget it once it is down".to_owned(),
         );
     }
-    let retired = services.orders.retire(id).await;
+    let retired = match looked_up {
+        Ok(LookedUp::Retired) => Ok(()),
+        Ok(LookedUp::Admitted(times)) => services.orders.retire(id, times).await,
+        Err(why) => Err(why),
+    };
     retired.map_err(|why| {
         format!(
             "that is not known to be written down, for {why}: forget it again, or destroy cluster/ in its data directory"
@@ -197,20 +226,25 @@ impl Node {
         }
     }
 
-    /// Others forget who is down after a while: whoever followed the change log is known to the control plane.
+    /// Others forget who is down after a while: whoever followed the change log, or was retired, is known to the control
+    /// plane.
     async fn must_be_known(&self, services: &Services) -> Result<(), ApiError> {
         if self.is_known {
             return Ok(());
         }
-        let unknown = ApiError::not_found("node", &self.name);
         if !is_node_id(&self.id) {
-            return Err(unknown);
+            return Err(unknown(self));
         }
         let of_it = |one: &FollowerAt| one.name.ends_with(&format!("@{}", self.id));
-        match followers::standing(services).await {
-            Ok(Standing::At { followers, .. }) if followers.iter().any(of_it) => Ok(()),
-            Ok(Standing::At { .. }) => Err(unknown),
-            Ok(Standing::Unavailable) | Err(_) => {
+        let follows = match followers::standing(services).await {
+            Ok(Standing::At { followers, .. }) => Some(followers.iter().any(of_it)),
+            Ok(Standing::Unavailable) | Err(_) => None,
+        };
+        let looked_up = services.orders.looked_up(&self.id).await;
+        match was_known(follows, &looked_up) {
+            Some(true) => Ok(()),
+            Some(false) => Err(unknown(self)),
+            None => {
                 let told = "it is not known here, and nobody of the control plane says whether it was: nothing was done";
                 Err(members::not_agreed(&NotAgreed::Refused(told.to_owned())))
             }
@@ -234,15 +268,13 @@ impl Node {
         }
         let mut shown = self.show(services, Some(&gives_up));
         members::put(&mut shown, "knownHere", is_known_here);
-        let is_down = if is_node_id(&self.id) {
+        let judging = async {
             let judged = services.orders.is_down(&self.id).await;
             judged.map_err(|error| {
                 format!("whether it is down is not known, {error}: forget it again")
             })
-        } else {
-            Ok(false)
         };
-        put_retired(&mut shown, retire(services, &self.id, is_down).await);
+        put_retired(&mut shown, retire(services, &self.id, judging).await);
         Ok(shown)
     }
 
@@ -277,10 +309,12 @@ impl Node {
         let mut shown = founder.show(services, None);
         members::put(&mut shown, "knownHere", true);
         // Nobody leads who could judge.
-        let nodes = members::nodes(&services.cluster);
-        let is_there = |known: &members::Known| known.id == founder.id && known.is_connected();
-        let is_down = Ok(!nodes.iter().any(is_there));
-        put_retired(&mut shown, retire(services, &founder.id, is_down).await);
+        let judging = async {
+            let nodes = members::nodes(&services.cluster);
+            let is_there = |known: &members::Known| known.id == founder.id && known.is_connected();
+            Ok(!nodes.iter().any(is_there))
+        };
+        put_retired(&mut shown, retire(services, &founder.id, judging).await);
         Ok(shown)
     }
 
@@ -361,6 +395,34 @@ mod tests {
         assert_eq!(refused.status().as_u16(), 409);
         let told = refused.description();
         assert!(told.contains("tm-a is not known to be down"), "{told}");
+    }
+
+    #[test]
+    fn whoever_forgets_a_node_by_a_name_that_nobody_knows_hears_that_its_id_may_be_known() {
+        let by_name = unknown(&node("tm-a"));
+        assert_eq!(by_name.status().as_u16(), 404);
+        let told = by_name.description();
+        assert!(told.starts_with("node tm-a does not exist: "), "{told}");
+        assert!(told.ends_with("forget it by its id"), "{told}");
+        let by_id = unknown(&node("0f8fad5b-d9cb-469f-a165-70867728950e"));
+        let told = by_id.description();
+        assert!(!told.contains("its id") && told.contains("not retired"));
+    }
+
+    #[test]
+    fn a_node_that_was_retired_is_known_though_everybody_else_has_forgotten_it() {
+        let retired = Ok(LookedUp::Retired);
+        let admitted = Ok(LookedUp::Admitted(1));
+        let unsaid = Err("no answer".to_owned());
+        for looked_up in [&retired, &admitted, &unsaid] {
+            assert_eq!(was_known(Some(true), looked_up), Some(true));
+        }
+        for follows in [Some(false), None] {
+            assert_eq!(was_known(follows, &retired), Some(true));
+            assert_eq!(was_known(follows, &unsaid), None);
+        }
+        assert_eq!(was_known(Some(false), &admitted), Some(false));
+        assert_eq!(was_known(None, &admitted), None);
     }
 
     #[test]

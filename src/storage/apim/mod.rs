@@ -169,6 +169,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             "retired nodes",
             include_str!("../../../migrations/apim/0027_retired_nodes.sql"),
         ),
+        (
+            28,
+            "admissions",
+            include_str!("../../../migrations/apim/0028_admissions.sql"),
+        ),
     ],
 };
 

@@ -20,6 +20,7 @@ const ON_POSTGRES: &str = "SELECT CAST(t.table_name AS TEXT) AS name, (SELECT CO
 type Reasons = &'static [(&'static str, &'static str)];
 
 const OF_APIM: Reasons = &[
+    ("admissions", "of nodes, which serve all tenants"),
     (
         "change_head",
         "the number of the last change of all tenants",

@@ -5,6 +5,7 @@ use domain::view::{Entry, Founder, Founding, Others, View};
 use super::*;
 use crate::agreed_view::message::{Claim, Claimed, GivenUp};
 use crate::agreed_view::{NotAgreed, Orders};
+use crate::traffic_manager::lone;
 
 #[path = "leading_tests.rs"]
 mod leading;
@@ -42,7 +43,7 @@ impl Founded {
 
     /// A node of the control plane, with its own way to the database.
     async fn deciding(system: &System, apim: &Database) -> (ClaimHandle, Root) {
-        let (claims, child) = claims(system, apim, ("cp", false));
+        let (claims, child) = claims(system, apim, (&lone("cp"), false));
         (claims, start_root(system, vec![child]).await.unwrap())
     }
 
