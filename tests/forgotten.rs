@@ -34,6 +34,10 @@ async fn held_together() -> (Trio, Node, String) {
         (trio.call(&access).await == 200).then_some(())
     });
     counted.await;
+    // Both stand still before either is gone: else the second takes over what the first one held.
+    for held in [&trio.traffic, &second] {
+        held.signal("-STOP");
+    }
     for held in [&mut trio.traffic, &mut second] {
         held.kill();
         std::fs::remove_dir_all(held.dir.join("data")).expect("removed");
