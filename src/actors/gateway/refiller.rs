@@ -349,8 +349,9 @@ impl Refiller {
         }
     }
 
-    /// What an owner says unasked (L9). None where it may be of a view that is not known here yet: an account that went by
-    /// a stamp of no view would hear no owner any more.
+    /// What an owner says unasked (L9). None where it recalls for a reset as of a view that is not known here yet: such a
+    /// recall names no lease, so any member could say it, and an account that went by a stamp of no view would hear no owner
+    /// any more.
     fn told(&mut self, news: &TellLeases) -> Option<Told> {
         let is_of_this_life = self.accounts.are_of(&news.node, news.incarnation);
         let (shard, now_ms) = (news.shard, self.now_ms());
