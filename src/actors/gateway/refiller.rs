@@ -16,11 +16,11 @@ use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
 
 use super::accounts::{Accounts, Next};
+use super::given_back::taken_and_left;
 use super::lease_cache::Slot;
 use super::state::State;
 use super::under_way::UnderWay;
 use super::unowned::grants;
-use super::unsaid::{Unsaid, taken_and_left};
 use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
 use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 
