@@ -32,9 +32,9 @@ pub fn set(options: &mut Options, key: &str, value: &str) {
     options.environment.push(variable);
 }
 
-/// Has its handles encode and decode each ask, also of its own components.
-pub fn encodes_asks(options: &mut Options) {
-    set(options, "HEADGATE__NODE__ENCODE_ASKS", "true");
+/// Whether its handles encode and decode each ask, also of its own components.
+pub fn encode_asks(options: &mut Options, encode: bool) {
+    set(options, "HEADGATE__NODE__ENCODE_ASKS", &encode.to_string());
 }
 
 /// Until these of a cluster's nodes do so, and no others, as one of them shows.

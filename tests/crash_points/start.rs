@@ -83,7 +83,7 @@ async fn a_first_start_that_ends_at_any_statement_is_made_up_for_by_the_next() {
     let writes: BTreeSet<_> = points.iter().map(|point| super::write_of(point)).collect();
     assert!(writes.iter().eq(WRITES.iter()), "{writes:?}");
     let (mut ends, whole) = (JoinSet::new(), Arc::new(whole));
-    for point in points.into_iter().filter(|point| super::turn::has(point)) {
+    for point in points.into_iter() {
         if ends.len() == super::AT_ONCE {
             ends.join_next().await.expect("one of them").expect(WHOLE);
         }

@@ -57,7 +57,7 @@ async fn a_crash_at_any_statement_of_traffic_loses_no_call_untold_and_overruns_n
         assert!(is_passed, "nothing passes {write}: {points:?}");
     }
     let (mut crashes, mut failed) = (JoinSet::new(), Vec::new());
-    for point in points.into_iter().filter(|point| super::turn::has(point)) {
+    for point in points.into_iter() {
         if crashes.len() == super::AT_ONCE {
             failed.extend(crashes.join_next().await.and_then(super::reason));
         }

@@ -11,7 +11,7 @@ use hyper::Response;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::cluster::{CONTROL, encodes_asks, options, set, until_encode};
+use crate::cluster::{CONTROL, encode_asks, options, set, until_encode};
 use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::net::Net;
@@ -143,9 +143,7 @@ impl Cluster {
                 set(&mut options, &format!("HEADGATE__CLUSTER__{key}_MS"), value);
             }
         }
-        if ENCODING.contains(&name) {
-            encodes_asks(&mut options);
-        }
+        encode_asks(&mut options, ENCODING.contains(&name));
         if let Some(place) = self.places.get(name) {
             set(&mut options, "HEADGATE__CLUSTER__ADVERTISE", place);
         }

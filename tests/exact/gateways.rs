@@ -3,16 +3,25 @@
 use std::time::Duration;
 
 use super::cluster::{Cluster, GATEWAYS, Setup};
-use super::keys::MIXED;
+use super::keys::{Limits, MIXED, Window};
 use super::report::{Least, Report};
 use super::whole::{SPAN, twice};
 
-/// What a gateway may take with it: its lease, which is a two-hundredth or, in a young window, a fiftieth, and what was
-/// on its way to the upstream.
+/// What a gateway may take with it: its lease, which is a two-hundredth or, in a young window, a hundredth, what it has asked
+/// for ahead, and what was on its way to the upstream.
 const HELD: Least = Least::But {
-    thousandths: 40,
+    thousandths: 20,
     units: 3,
 };
+/// Limits of which a lease is more than a unit, and of which it is one.
+const LIMITS: &Limits = &[
+    (1_000, Window::Short),
+    (1_000, Window::Hours),
+    (100, Window::Short),
+    (10, Window::Short),
+    (3, Window::Short),
+    (1, Window::Short),
+];
 /// Longer than anybody waits for its word.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -21,7 +30,7 @@ async fn a_gateway_that_dies_takes_its_leases_with_it_and_one_that_stood_still_u
     let mut cluster = Cluster::start(Setup::default()).await;
     let (mut killed, mut paused) = (Report::new("gateway killed"), Report::new("gateway paused"));
     for (mut kill, mut pause) in killed.runs().zip(paused.runs()) {
-        let keys = cluster.keys(&mut kill, MIXED).await;
+        let keys = cluster.keys(&mut kill, LIMITS).await;
         let gateway = *kill.random.one_of(&GATEWAYS);
         let load = cluster.offer_twice(&keys, &mut kill);
         load.moment(&mut kill.random).await;

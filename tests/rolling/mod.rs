@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::{CONTROL, encodes_asks, options, set, until_encode};
+use crate::cluster::{CONTROL, encode_asks, options, set, until_encode};
 use crate::support::balancer::{Balancer, NOTICES};
 use crate::support::node::{Node, Options};
 use crate::support::{eventually, postgres};
@@ -90,9 +90,7 @@ impl Cluster {
         if let Some(place) = self.places.get(name) {
             set(&mut options, "HEADGATE__CLUSTER__LISTEN", place);
         }
-        if ENCODING.contains(&name) {
-            encodes_asks(&mut options);
-        }
+        encode_asks(&mut options, ENCODING.contains(&name));
         if speaks == Speaks::Before {
             versions::keep_back(&mut options);
         }

@@ -219,11 +219,6 @@ impl Seeds {
         Self::of(&String::from_utf8_lossy(&commit))
     }
 
-    /// 0 or 1, by the commit: what is shared by two passes changes sides.
-    pub(crate) const fn turn(self) -> u64 {
-        self.from / HOURS_SEEDS % 2
-    }
-
     fn variables(self) -> [(&'static str, String); 2] {
         [
             ("HEADGATE_SIM_FROM", self.from.to_string()),

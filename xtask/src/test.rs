@@ -1,7 +1,7 @@
 //! `test`: every test with a PostgreSQL of its own, those of the parts first, with the simulated hours of the counters
-//! beside them; then those of the whole node, twice, the second time with every remotable ask encoded and decoded
-//! (PROTOCOLS M). Tests of the actors alone choose that by themselves, and so do those of whole clusters, for every second
-//! node. At the end `cargo xtask cluster` until all its nodes are ready. Before all of them the files of `deploy/`, by
+//! beside them; then those of the whole node, all of them with every remotable ask encoded and decoded (PROTOCOLS M),
+//! and once more as nodes ship (`AS_SHIPPED`) those that go through every component. Tests of the actors alone choose that by
+//! themselves, and so do those of whole clusters, for every second node. At the end `cargo xtask cluster` until all its nodes are ready. Before all of them the files of `deploy/`, by
 //! their own tools (`tools`).
 //!
 //! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
@@ -22,8 +22,18 @@ use crate::workspace::Workspace;
 /// A node's own setting, which every process takes that a test starts: its handles encode and decode each ask as
 /// if it crossed nodes.
 const ENCODE_ASKS: &str = "HEADGATE__NODE__ENCODE_ASKS";
-/// Which half of the crash points a pass ends nodes at: together they would be a third of its time.
-const TURN: &str = "HEADGATE_TEST_TURN";
+/// Begins the names of the tests that are run once more with asks handed over as they are: of every component, and none
+/// that a machine spends minutes on. All others differ from them in what they ask, and not in how.
+const AS_SHIPPED: [&str; 8] = [
+    "administration::",
+    "gateway::",
+    "oauth::",
+    "people::",
+    "portal::",
+    "publisher::",
+    "throttling::",
+    "whole_life::",
+];
 /// Set, a test that finds no PostgreSQL fails instead of leaving its half of the work out.
 const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
 /// How many tests run side by side.
@@ -34,7 +44,7 @@ const ALONE: [&str; 2] = ["exact::", "rolling::"];
 const BESIDE_NODES: usize = 2;
 const BESIDE_PARTS: usize = 4;
 
-/// Runs the tests; `args` narrow them, as for `cargo test`, and leave the second pass out.
+/// Runs the tests; `args` narrow them, as for `cargo test`; asks are encoded then as well.
 ///
 /// # Errors
 /// At the first stage that fails; the server is stopped all the same.
@@ -74,13 +84,11 @@ fn tests(
     stages.must("test of examples in docs", || {
         server.run(&mut docs(cargo()))
     })?;
-    let turn = seeds.turn();
-    stages.must("test of nodes", || {
-        server.run(nodes(cargo()).env(TURN, turn.to_string()))
-    })?;
     stages.must("test of nodes with asks encoded", || {
-        let other = (1 - turn).to_string();
-        server.run(nodes(cargo()).env(TURN, other).env(ENCODE_ASKS, "true"))
+        server.run(&mut nodes(cargo()))
+    })?;
+    stages.must("test of nodes as they ship", || {
+        server.run(&mut as_shipped(cargo()))
     })?;
     // Those that follow have the machine for themselves.
     hours.end(stages)?;
@@ -94,6 +102,10 @@ fn tests(
 
 fn chosen(mut cargo: Command, args: &[String]) -> Command {
     cargo.arg("test").env(NEEDED, "1");
+    // Whoever wants to see nodes as they ship says so.
+    if std::env::var_os(ENCODE_ASKS).is_none() {
+        cargo.env(ENCODE_ASKS, "true");
+    }
     side_by_side(&mut cargo, BESIDE_NODES);
     if !names_packages(args) {
         cargo.arg("--workspace");
@@ -114,12 +126,22 @@ fn docs(mut cargo: Command) -> Command {
     cargo
 }
 
-/// The black box. Clusters of seven nodes that measure time have the machine for themselves, afterwards.
+/// The black box, with asks encoded. Clusters of seven nodes that measure time have the machine for themselves, afterwards.
 fn nodes(mut cargo: Command) -> Command {
     cargo
         .args(["test", "--workspace", "--locked", "--test", "blackbox"])
         .arg("--")
         .args(ALONE.iter().flat_map(|one| ["--skip", *one]));
+    let set = [(NEEDED, "1"), (ENCODE_ASKS, "true")];
+    side_by_side(cargo.envs(set), BESIDE_NODES);
+    cargo
+}
+
+fn as_shipped(mut cargo: Command) -> Command {
+    cargo
+        .args(["test", "--workspace", "--locked", "--test", "blackbox"])
+        .arg("--")
+        .args(AS_SHIPPED);
     side_by_side(cargo.env(NEEDED, "1"), BESIDE_NODES);
     cargo
 }
@@ -180,6 +202,22 @@ mod tests {
             shown(&exact_pass(cargo())),
             "cargo test --workspace --locked --test blackbox -- exact:: rolling::"
         );
+    }
+
+    /// The filter of a name that is no longer there would run nothing, and say so nowhere.
+    #[test]
+    fn what_is_run_as_nodes_ship_is_there() {
+        let root = Workspace::locate().unwrap().root().to_owned();
+        let all = std::fs::read_to_string(root.join("tests/main.rs")).unwrap();
+        for one in AS_SHIPPED {
+            let line = format!("\nmod {};\n", one.trim_end_matches("::"));
+            assert!(all.contains(&line), "{one}");
+        }
+        let passed: Vec<String> = as_shipped(cargo())
+            .get_envs()
+            .map(|(key, _)| key.to_string_lossy().into_owned())
+            .collect();
+        assert!(!passed.iter().any(|key| key == ENCODE_ASKS), "{passed:?}");
     }
 
     /// What one pass skips the other one runs, whole.

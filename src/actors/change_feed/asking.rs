@@ -31,10 +31,14 @@ pub(crate) struct Asking {
     head: u64,
     /// What an answer that may be large may take.
     patience: Duration,
+    /// How often it asked.
+    asked: u64,
 }
 
 /// What came of a pull.
 pub(crate) struct Came {
+    /// Which of the pulls it was.
+    number: u64,
     /// Where it asked from.
     pub(crate) after: Position,
     pub(crate) answer: Result<Pulled, AskError>,
@@ -59,13 +63,14 @@ impl Asking {
             follower,
             head: 0,
             patience: CATCHING_UP,
+            asked: 0,
         }
     }
 
     /// Asks for what comes after this, as the machine wants, and tells `me` what came. Asked `at_once` it waits for no
     /// change in any case.
     pub(crate) fn ask<M>(
-        &self,
+        &mut self,
         machine: &Machine,
         after: Position,
         at_once: bool,
@@ -83,6 +88,8 @@ impl Asking {
             wait_ms: if at_once { 0 } else { LONG_POLL_MS },
             small: !at_once,
         };
+        self.asked = self.asked.saturating_add(1);
+        let number = self.asked;
         let (feed, clock, me) = (self.feed.clone(), self.clock.clone(), me.clone());
         let patience = self.patience;
         spawn_named("pull changes", async move {
@@ -97,12 +104,19 @@ impl Asking {
             };
             let took = clock.monotonic().saturating_sub(began);
             let came = Came {
+                number,
                 after,
                 answer,
                 pace: Pace { took, at_once },
             };
             let _ = me.tell(came.into());
         })
+    }
+
+    /// Whether it is what came of the latest pull. An earlier one was given up: that nothing came of it says nothing of the
+    /// one that is under way, which may be bringing megabytes.
+    pub(crate) fn is_latest(&self, came: &Came) -> bool {
+        came.number == self.asked
     }
 
     /// Notes what the next pull goes by; before the machine is told.

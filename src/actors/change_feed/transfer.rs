@@ -12,6 +12,8 @@ use super::message::SnapshotOf;
 
 /// How often the follower is told that something is still asked for; below the machine's patience with a pull.
 const WAITING: Duration = Duration::from_millis(500);
+/// After a refusal. The machine gives the transfer up when nothing came for long.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A transfer under way; ends when dropped, so that two never ask side by side.
 pub(crate) struct Transfer {
@@ -62,13 +64,19 @@ impl Transfer {
         let task = spawn_named("pull snapshot", async move {
             let mut cursor = String::new();
             for index in 0.. {
-                // One that does not come for good ends the transfer; the machine starts another.
-                let asking = feed.piece(of, &cursor);
-                let part = match waited_for(asking, &me, || Waits::Piece { transfer }).await {
-                    Ok(part) => part,
-                    Err(error) => {
-                        return tracing::warn!(%error, "a piece of a snapshot did not come");
+                let part = loop {
+                    let asking = feed.piece(of, &cursor);
+                    match waited_for(asking, &me, || Waits::Piece { transfer }).await {
+                        Ok(part) => break part,
+                        // The log may not go on from what came: then the machine begins anew.
+                        Err(error) if index > 0 => {
+                            return tracing::warn!(%error, "a piece of a snapshot did not come");
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "a snapshot did not begin, asking again");
+                        }
                     }
+                    tokio::time::sleep(PAUSE).await;
                 };
                 let (at, next) = match part.next {
                     Some(next) => (None, next),

@@ -206,10 +206,12 @@ impl Actor for Follower {
 impl Follower {
     async fn pulled(&mut self, came: Came) -> Result<(), BoxError> {
         self.asking.heard(&came);
+        let is_latest = self.asking.is_latest(&came);
         let Came {
             after,
             answer,
             pace,
+            ..
         } = came;
         match answer {
             Ok(Pulled::Entries { mut entries, head }) => {
@@ -249,7 +251,8 @@ impl Follower {
                 let reason = ResyncReason::parse(&reason).unwrap_or(ResyncReason::TooOld);
                 self.step(Input::NeedsSnapshot { after, reason }).await
             }
-            Ok(Pulled::Unavailable) | Err(_) => self.step(Input::PullFailed).await,
+            Ok(Pulled::Unavailable) | Err(_) if is_latest => self.step(Input::PullFailed).await,
+            Ok(Pulled::Unavailable) | Err(_) => Ok(()),
         }
     }
 
@@ -286,7 +289,7 @@ impl Follower {
         Ok(())
     }
 
-    fn pull(&self, after: Position) {
+    fn pull(&mut self, after: Position) {
         // The first answer says whether the head was reached, so it must not wait for a change.
         let current_at_ms = &self.arguments.state.current_at_ms;
         let unknown = current_at_ms.load(Ordering::Acquire) == i64::MIN;

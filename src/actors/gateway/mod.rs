@@ -21,6 +21,7 @@ mod ended;
 mod follower;
 #[cfg(test)]
 mod follower_tests;
+mod given_back;
 mod gone;
 mod handle;
 mod inbox;
@@ -62,7 +63,6 @@ mod touched;
 mod transfer_tests;
 mod under_way;
 mod unowned;
-mod unsaid;
 mod usage_recorder;
 #[cfg(test)]
 mod usage_recorder_tests;

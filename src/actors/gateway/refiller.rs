@@ -16,11 +16,11 @@ use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
 
 use super::accounts::{Accounts, Next};
+use super::given_back::taken_and_left;
 use super::lease_cache::Slot;
 use super::state::State;
 use super::under_way::UnderWay;
 use super::unowned::grants;
-use super::unsaid::{Unsaid, taken_and_left};
 use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
 use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 
@@ -349,8 +349,9 @@ impl Refiller {
         }
     }
 
-    /// What an owner says unasked (L9). None where it may be of a view that is not known here yet: an account that went by
-    /// a stamp of no view would hear no owner any more.
+    /// What an owner says unasked (L9). None where it recalls for a reset as of a view that is not known here yet: such a
+    /// recall names no lease, so any member could say it, and an account that went by a stamp of no view would hear no owner
+    /// any more.
     fn told(&mut self, news: &TellLeases) -> Option<Told> {
         let is_of_this_life = self.accounts.are_of(&news.node, news.incarnation);
         let (shard, now_ms) = (news.shard, self.now_ms());

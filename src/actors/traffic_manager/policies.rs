@@ -172,7 +172,13 @@ impl Actor for PolicyFollower {
                 self.carry_out(begin).await;
             }
             PoliciesMessage::Tick => self.step(Input::Tick).await,
-            PoliciesMessage::Waits(waits) => self.step(waits.into()).await,
+            PoliciesMessage::Waits(waits) => {
+                // What is large may take longer than a follower that says nothing is taken for alive (S3).
+                if !self.in_force.uuid.is_empty() {
+                    self.says_where_it_is();
+                }
+                self.step(waits.into()).await;
+            }
             PoliciesMessage::Pulled(came) => self.pulled(came).await,
             PoliciesMessage::Piece(arrived) => self.arrived(arrived).await,
         }
@@ -208,10 +214,12 @@ impl Drop for PolicyFollower {
 impl PolicyFollower {
     async fn pulled(&mut self, came: Came) {
         self.asking.heard(&came);
+        let is_latest = self.asking.is_latest(&came);
         let Came {
             after,
             answer,
             pace,
+            ..
         } = came;
         match answer {
             Ok(Pulled::Entries { entries, head }) => {
@@ -241,7 +249,8 @@ impl PolicyFollower {
                 let reason = ResyncReason::parse(&reason).unwrap_or(ResyncReason::TooOld);
                 self.step(Input::NeedsSnapshot { after, reason }).await;
             }
-            Ok(Pulled::Unavailable) | Err(_) => self.step(Input::PullFailed).await,
+            Ok(Pulled::Unavailable) | Err(_) if is_latest => self.step(Input::PullFailed).await,
+            Ok(Pulled::Unavailable) | Err(_) => {},
         }
     }
 

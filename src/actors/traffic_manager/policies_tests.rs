@@ -141,6 +141,16 @@ impl Bench {
         }
     }
 
+    /// Some words of it that it lives, while it is answered nothing.
+    async fn says_that_it_lives(&mut self) {
+        for _ in 0..4 {
+            let said = tokio::time::timeout(DEADLINE, self.heartbeats.recv()).await;
+            let heartbeat = said.expect("a word in time").expect("a follower");
+            assert_eq!(heartbeat.request.n, 4);
+            heartbeat.reply.send(Heard::Head(9));
+        }
+    }
+
     /// The next question for a snapshot.
     async fn asks_for_snapshot(&mut self) -> Asked<Snapshot> {
         let asked = tokio::time::timeout(DEADLINE, self.snapshots.recv());
@@ -318,4 +328,50 @@ async fn what_it_is_told_of_and_has_not_it_asks_for_at_once_as_it_does_after_a_p
     drop(pull);
     let (pull, _) = bench.pull().await;
     assert_eq!(how(&pull), (5, false, false), "it has failed");
+}
+
+/// What is large may take longer than whoever says nothing is taken for alive (S3).
+#[tokio::test]
+async fn while_what_is_large_is_on_its_way_it_says_that_it_lives() {
+    let mut bench = Bench::start().await;
+    bench.snapshot(Vec::new()).await;
+    let (pull, _) = bench.pull().await;
+    pull.reply.send(told(Vec::new(), 5));
+    let (large, _) = bench.pull().await;
+    bench.says_that_it_lives().await;
+    large.reply.send(told(vec![entry(5, LEFT_OUT)], 5));
+    let (next, _) = bench.pull().await;
+    assert_eq!(next.request.n, 5);
+}
+
+#[tokio::test]
+async fn a_pull_that_was_given_up_and_fails_later_has_nothing_asked_for_twice() {
+    let mut bench = Bench::start().await;
+    bench.snapshot(Vec::new()).await;
+    let (given_up, _) = bench.pull().await;
+    let (large, _) = bench.pull().await;
+    drop(given_up);
+    // For longer than after a failure.
+    bench.says_that_it_lives().await;
+    assert!(bench.pulls.try_recv().is_err(), "it has asked again");
+    large.reply.send(told(vec![entry(5, LEFT_OUT)], 5));
+    let (next, _) = bench.pull().await;
+    assert_eq!(next.request.n, 5);
+}
+
+/// Not as late as one that does not come.
+#[tokio::test]
+async fn a_snapshot_that_is_refused_is_asked_for_again_soon() {
+    let mut bench = Bench::start().await;
+    let refusals = async {
+        for _ in 0..15 {
+            let refused = bench.asks_for_snapshot().await;
+            refused.reply.send(Piece::Unavailable);
+        }
+    };
+    let in_time = tokio::time::timeout(DEADLINE, refusals).await;
+    assert!(in_time.is_ok(), "it waits as if nobody had answered");
+    bench.snapshot(vec![piece(&day(4))]).await;
+    let (pull, _) = bench.pull().await;
+    assert_eq!((pull.request.n, bench.in_force()), (4, (4, Some(4))));
 }

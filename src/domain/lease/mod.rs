@@ -2,7 +2,8 @@
 //!
 //! [`Lease`] is what requests share; [`Book`] is its keeper in the gateway's lease actor, which asks the owner and
 //! applies what it says; [`Basket`] takes a unit at every level or puts back what it took; [`Meter`] counts what is
-//! known only as it passes. All clocks here are the gateway's own steady clock in milliseconds.
+//! known only as it passes; [`Unsaid`] is what was given back and no owner is known to keep. All clocks here are the
+//! gateway's own steady clock in milliseconds.
 
 mod basket;
 mod book;
@@ -14,12 +15,14 @@ mod meter_tests;
 mod recall_tests;
 #[cfg(test)]
 mod tests;
+mod unsaid;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 pub use basket::{Basket, LEVELS};
 pub use book::{Applied, Book};
 pub use meter::Meter;
+pub use unsaid::Unsaid;
 
 /// An ask without an answer for so long is put again.
 const ASK_AGAIN_MS: i64 = 200;

@@ -277,15 +277,16 @@ impl Cell {
         }
     }
 
-    /// The most a lease may get now: max(1, limit / 200), more only while the window is young and the gateway comes
-    /// back for more, less near the limit, where others may need the rest (L7).
+    /// The most a lease may get now: max(1, limit / 200), twice that only while the window is young and the gateway
+    /// comes back for more, less near the limit, where others may need the rest (L7). It is what a gateway that is killed takes
+    /// with it, so that 99 % of the limit stay for the others.
     fn lease_size(&self, granted: u64, now_ms: i64) -> u64 {
         let chunk = self.quota.chunk();
         let elapsed = now_ms.saturating_sub(self.window.start_ms);
         let young = elapsed.saturating_mul(10) < self.window.length_ms()
             && self.used() < self.quota.limit / 10;
         let most = if young && granted >= chunk {
-            (self.quota.limit / 50).max(chunk)
+            (self.quota.limit / 100).max(chunk)
         } else {
             chunk
         };

@@ -111,15 +111,15 @@ fn a_repeated_ask_is_granted_once() {
 }
 
 #[test]
-fn a_lease_is_a_two_hundredth_and_more_only_for_who_comes_back_early() {
+fn a_lease_is_a_two_hundredth_and_twice_that_only_for_who_comes_back_early() {
     let mut ledger = ledger(10_000, MINUTE);
     let young = MINUTE.at(T).start_ms;
     let first = ledger.step_alone(Input::Ask(ask("g1", 0, 900)), young);
     assert_eq!(replies(&first), [("g1", 50, Outcome::Granted)]);
     let second = ledger.step_alone(Input::Ask(ask("g1", 50, 900)), young);
-    assert_eq!(replies(&second), [("g1", 250, Outcome::Granted)]);
-    let late = ledger.step_alone(Input::Ask(ask("g1", 250, 900)), young + 30_000);
-    assert_eq!(replies(&late), [("g1", 300, Outcome::Granted)]);
+    assert_eq!(replies(&second), [("g1", 150, Outcome::Granted)]);
+    let late = ledger.step_alone(Input::Ask(ask("g1", 150, 900)), young + 30_000);
+    assert_eq!(replies(&late), [("g1", 200, Outcome::Granted)]);
 }
 
 #[test]

@@ -159,6 +159,7 @@ impl World {
                 self.gateway_looks(gateway);
             }
         }
+        self.gateway_says_again(gateway);
         let waits = !self.gateways[gateway].waiting.is_empty();
         if self.plan.cluster.is_sparse && !waits {
             self.gateways[gateway].is_ticking = false;

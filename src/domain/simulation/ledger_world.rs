@@ -12,7 +12,7 @@ use super::kernel::{Network, Queue, Rng};
 use super::ledger_truth::Truth;
 use super::view_plans::Cluster;
 use super::view_world::{NodeEvent, Nodes};
-use crate::lease::{Book, Lease, Receipt, Refused};
+use crate::lease::{Book, Lease, Receipt, Refused, Unsaid};
 use crate::ledger::{
     Ask, CellKey, Effect, Holder, Input, Ledger, Mark, Policies, Quota, Recall, Recovery, Reopen,
     Reply,
@@ -113,6 +113,11 @@ pub(super) enum Event {
     GatewayTick {
         gateway: usize,
     },
+    /// An owner took what it gave back.
+    GatewayTaken {
+        gateway: usize,
+        ask: Ask,
+    },
 }
 
 #[derive(Debug)]
@@ -126,6 +131,7 @@ pub(super) struct Gateway {
     /// Its clock's error in parts per million.
     pub(super) drift_ppm: i64,
     pub(super) books: BTreeMap<usize, Book>,
+    pub(super) unsaid: Unsaid,
     /// Requests that wait: when each came.
     pub(super) waiting: BTreeMap<usize, Vec<i64>>,
     /// What a planted bug has to remember: the last count sent by key and window.
@@ -173,6 +179,7 @@ impl World {
                 offset_ms: rng.between(-2 * 3_600_000, 2 * 3_600_000),
                 drift_ppm: rng.between(-250, 250),
                 books: BTreeMap::new(),
+                unsaid: Unsaid::default(),
                 waiting: BTreeMap::new(),
                 sent: BTreeMap::new(),
             })
@@ -270,6 +277,7 @@ impl World {
                 self.queue.at(self.now_ms + 10, Event::OwnerTick);
             }
             Event::GatewayTick { gateway } => self.gateway_tick(gateway),
+            Event::GatewayTaken { gateway, ask } => self.gateway_is_rid_of(gateway, ask),
             Event::Second => self.second(),
             Event::Node(event) => self.node_event(event),
             Event::Register { round } => self.register_ticks(round),
@@ -401,8 +409,7 @@ impl World {
 
     pub(super) fn send_ask(&mut self, ask: Ask) {
         if self.is_clustered() {
-            let gateway = ask.holder.node.trim_start_matches('g').parse().unwrap();
-            self.send_to_member(gateway, ask);
+            self.say_to_member(ask);
             return;
         }
         for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {

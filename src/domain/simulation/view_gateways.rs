@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Planted;
-use super::ledger_world::{Event, Message, World, key_of};
+use super::ledger_world::{Event, Message, WORLD_EPOCH_MS, World, key_of};
 use super::view_world::{NodeEvent, Saying, number, rank};
 use crate::ledger::{Ask, Holder};
 use crate::view::View;
@@ -60,7 +60,7 @@ impl World {
 
     /// To the owner by the view that the gateway knows. Where more than one thing goes wrong now and then to another, as if
     /// the view were an older one.
-    pub(super) fn send_to_member(&mut self, gateway: usize, ask: Ask) {
+    fn send_to_member(&mut self, gateway: usize, ask: Ask) {
         let shard = self.shard_of(key_of(&ask.cell));
         let view = &self.nodes.known[gateway];
         let weight = |node: &usize| rank(shard, &super::view_world::name(*node));
@@ -86,6 +86,46 @@ impl World {
             };
             self.queue.at(at, Event::Node(hears));
         }
+    }
+
+    /// Says what a gateway has to say. What it gives back alone is kept, for nobody may take it.
+    pub(super) fn say_to_member(&mut self, ask: Ask) {
+        let gateway: usize = ask.holder.node.trim_start_matches('g').parse().unwrap();
+        if ask.want == 0 {
+            let clock_ms = self.clock_ms(gateway, self.now_ms);
+            let shard = self.shard_of(key_of(&ask.cell));
+            let unsaid = &mut self.gateways[gateway].unsaid;
+            unsaid.keep(shard, vec![ask.clone()], clock_ms);
+        }
+        self.send_to_member(gateway, ask);
+    }
+
+    /// What was given back is said again until an owner takes it, and once more.
+    pub(super) fn gateway_says_again(&mut self, gateway: usize) {
+        let clock_ms = self.clock_ms(gateway, self.now_ms);
+        let t_ms = WORLD_EPOCH_MS + self.now_ms;
+        let due = self.gateways[gateway].unsaid.due(clock_ms, t_ms);
+        for ask in due.into_iter().flat_map(|(_, asks)| asks) {
+            self.send_to_member(gateway, ask);
+        }
+    }
+
+    /// An owner that grants took what was given back, and says so.
+    pub(super) fn takes_back(&mut self, node: usize, ask: Ask) {
+        let gateway: usize = ask.holder.node.trim_start_matches('g').parse().unwrap();
+        if self.nodes.gateway_cut.contains(&(gateway, node)) {
+            return;
+        }
+        for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
+            let ask = ask.clone();
+            self.queue.at(at, Event::GatewayTaken { gateway, ask });
+        }
+    }
+
+    pub(super) fn gateway_is_rid_of(&mut self, gateway: usize, ask: Ask) {
+        let clock_ms = self.clock_ms(gateway, self.now_ms);
+        let shard = self.shard_of(key_of(&ask.cell));
+        self.gateways[gateway].unsaid.taken(shard, vec![ask], clock_ms);
     }
 
     /// What an owner says to a gateway.

@@ -416,6 +416,9 @@ impl World {
             self.truth.forgives_until(key, self.now_ms);
         }
         if seat.is_owner() {
+            if ask.want == 0 && seat.grants() {
+                self.takes_back(node, ask.clone());
+            }
             self.seat(node, shard, SeatEvent::Ledger(Input::Ask(ask)));
         } else if self.owns_by_gossip(node, shard) {
             let t_ms = self.t_of(node);

@@ -3,6 +3,7 @@
 use super::ledger_state::*;
 use crate::database::Database;
 use crate::error::StoreError;
+use crate::row::Columns as _;
 
 const T: i64 = 1_700_000_000_000;
 
@@ -30,6 +31,13 @@ async fn happens(broker: &Database, statements: &[&'static str]) {
         changed.unwrap();
     }
     write.commit().await.unwrap();
+}
+
+async fn has_sum(broker: &Database) -> bool {
+    let mut read = broker.read().await.unwrap();
+    let query = sqlx::query("SELECT checksum FROM ledger_state");
+    let row = read.optional(query).await.unwrap().unwrap();
+    row.optional_integer("checksum").unwrap().is_some()
 }
 
 async fn begins(broker: &Database) -> Result<Left, StoreError> {
@@ -95,6 +103,7 @@ async fn what_a_build_wrote_that_knows_no_sums_is_gone_on_with() {
     // The same again has its sum still.
     happens(&broker, &["UPDATE ledger_state SET clean = 1"]).await;
     assert_eq!(begins(&broker).await.unwrap(), left);
+    assert!(has_sum(&broker).await);
     happens(
         &broker,
         &["INSERT INTO ledger_state (id, clean, t_ms) VALUES (1, 0, 1700000000009) ON CONFLICT (id) DO UPDATE SET \

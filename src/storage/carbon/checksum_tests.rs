@@ -4,6 +4,7 @@ use domain::view::{Epoch, Voter};
 
 use super::{hold, open, voter};
 use crate::database::Database;
+use crate::row::Columns as _;
 
 /// A node that has promised something, and may grant up to a time.
 async fn promised(dir: &std::path::Path) -> (Database, Voter) {
@@ -28,6 +29,16 @@ async fn happens(carbon: &Database, statements: &[&'static str]) {
         changed.unwrap();
     }
     write.commit().await.unwrap();
+}
+
+async fn has_sum(carbon: &Database, table: &str) -> bool {
+    let mut read = carbon.read().await.unwrap();
+    let query = match table {
+        "voter" => "SELECT checksum FROM voter",
+        _ => "SELECT checksum FROM hold",
+    };
+    let row = read.optional(sqlx::query(query)).await.unwrap().unwrap();
+    row.optional_integer("checksum").unwrap().is_some()
 }
 
 /// What either row says, or how it is refused.
@@ -75,6 +86,17 @@ async fn what_changed_on_the_disk_is_refused_with_what_to_do() {
 async fn what_a_build_wrote_that_knows_no_sums_is_gone_on_with() {
     let dir = tempfile::tempdir().unwrap();
     let (carbon, _) = promised(dir.path()).await;
+    for table in ["voter", "hold"] {
+        assert!(has_sum(&carbon, table).await, "{table}");
+    }
+    let same = [
+        "UPDATE voter SET promises = promises",
+        "UPDATE hold SET reach_ms = reach_ms",
+    ];
+    happens(&carbon, &same).await;
+    for table in ["voter", "hold"] {
+        assert!(has_sum(&carbon, table).await, "{table}: the same again");
+    }
     // As it writes them.
     let writes = [
         "INSERT INTO voter (id, promises) SELECT 1, replace(promises, '1111', '2222') FROM voter WHERE true \

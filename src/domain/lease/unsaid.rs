@@ -1,13 +1,10 @@
 //! What was given back, and no owner is known to keep yet (PROTOCOLS L7): while a view begins none takes it, and one that took
 //! it may die before its standby has it. It is said again, less and less often, until one takes it, and once more a while
-//! after that, unless it counts no more. Pure. What is said is cumulative, so saying it too often changes nothing.
+//! after that, unless it counts no more. What is said is cumulative, so saying it too often changes nothing.
 
 use std::collections::BTreeMap;
 
-use cluster::AskError;
-use domain::ledger::{Ask, CellKey, Holder, Outcome};
-
-use crate::traffic_manager::message::{LeaseAnswer, Leased};
+use crate::ledger::{Ask, CellKey, Holder};
 
 /// Leases at most: what others give back counts as used.
 const MOST: usize = 4_096;
@@ -23,7 +20,7 @@ const WITHOUT_WINDOW_MS: i64 = 60_000;
 
 /// By shard, key and lease.
 #[derive(Debug, Default)]
-pub(super) struct Unsaid(BTreeMap<(u16, CellKey, Holder), Waiting>);
+pub struct Unsaid(BTreeMap<(u16, CellKey, Holder), Waiting>);
 
 #[derive(Debug)]
 struct Waiting {
@@ -36,33 +33,6 @@ struct Waiting {
     taken_ms: Option<i64>,
 }
 
-/// Those that whoever was asked has taken, and those that it has not: nobody answered, it owns nothing, or grants nothing yet.
-pub(super) fn taken_and_left(
-    asks: Vec<Ask>,
-    answer: &Result<Leased, AskError>,
-) -> (Vec<Ask>, Vec<Ask>) {
-    let Ok(Leased::Leases(answers)) = answer else {
-        return (Vec::new(), asks);
-    };
-    let waits = |answer: &LeaseAnswer| {
-        let is_later = matches!(
-            answer.outcome,
-            Outcome::Retry { .. } | Outcome::Behind { .. }
-        );
-        answer.window.is_none() && is_later
-    };
-    // What only gives back is not answered where it is taken.
-    let said = answers.iter().map(Some).chain(std::iter::repeat(None));
-    let (mut taken, mut left) = (Vec::new(), Vec::new());
-    for (ask, said) in asks.into_iter().zip(said) {
-        match said.and_then(Option::as_ref).is_some_and(waits) {
-            true => left.push(ask),
-            false => taken.push(ask),
-        }
-    }
-    (taken, left)
-}
-
 /// By which of two words of a lease is the later one: within a millisecond that which gives back more.
 fn said_at(ask: &Ask) -> (i64, u64) {
     (ask.asked_at_ms, ask.returned)
@@ -72,7 +42,7 @@ fn said_at(ask: &Ask) -> (i64, u64) {
 
 impl Unsaid {
     /// Keeps these to be said again. The last word of a lease says all that it said before.
-    pub(super) fn keep(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
+    pub fn keep(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
         for ask in asks {
             // Others of them may be of leases that are kept.
             let Some(kept) = self.kept((shard, &ask), MOST, now_ms) else {
@@ -85,7 +55,7 @@ impl Unsaid {
     }
 
     /// Those that are to be said again now, by shard. What is over by the time of windows is forgotten.
-    pub(super) fn due(&mut self, now_ms: i64, t_ms: i64) -> Vec<(u16, Vec<Ask>)> {
+    pub fn due(&mut self, now_ms: i64, t_ms: i64) -> Vec<(u16, Vec<Ask>)> {
         self.0.retain(|_, waiting| !waiting.is_over(now_ms, t_ms));
         let mut due: BTreeMap<u16, Vec<Ask>> = BTreeMap::new();
         for ((shard, ..), waiting) in &mut self.0 {
@@ -103,7 +73,7 @@ impl Unsaid {
     ///
     /// The same word is taken twice at once where it was on its way twice. That is no second taking: one owner may die with
     /// both before its standby has them.
-    pub(super) fn taken(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
+    pub fn taken(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
         for ask in asks {
             let Some(kept) = self.kept((shard, &ask), MOST_TAKEN, now_ms) else {
                 continue;
@@ -144,7 +114,7 @@ impl Unsaid {
     }
 
     /// All of them, by shard: nobody is left to say them later.
-    pub(super) fn take_all(&mut self) -> Vec<(u16, Vec<Ask>)> {
+    pub fn take_all(&mut self) -> Vec<(u16, Vec<Ask>)> {
         let mut all: BTreeMap<u16, Vec<Ask>> = BTreeMap::new();
         for ((shard, ..), waiting) in std::mem::take(&mut self.0) {
             all.entry(shard).or_default().push(waiting.ask);
@@ -167,9 +137,8 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::ledger::Stamp;
-    use domain::policy::TimeUnit;
-    use domain::window::WindowSpec;
+    use crate::policy::TimeUnit;
+    use crate::window::WindowSpec;
 
     const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
 
@@ -186,43 +155,6 @@ mod tests {
             want: 0,
             emptied: true,
             due: 0,
-        }
-    }
-
-    fn answer(outcome: Outcome) -> LeaseAnswer {
-        LeaseAnswer {
-            stamp: Stamp::default(),
-            window: None,
-            remaining_ms: 0,
-            granted: 0,
-            limit: 0,
-            left: 0,
-            outcome,
-        }
-    }
-
-    #[test]
-    fn what_an_owner_in_sync_or_behind_or_nobody_answers_is_not_taken_and_all_else_is() {
-        let asks = vec![ask("a", 1), ask("b", 2), ask("c", 3), ask("d", 4)];
-        let waits = Outcome::Retry { after_ms: 200 };
-        let answers = [
-            Some(answer(waits)),
-            None,
-            Some(answer(Outcome::Behind { applied: 1 })),
-            Some(answer(Outcome::UnknownPolicy)),
-        ];
-        let answered = Ok(Leased::Leases(answers.into()));
-        let (taken, left) = taken_and_left(asks.clone(), &answered);
-        assert_eq!(left, [ask("a", 1), ask("c", 3)]);
-        assert_eq!(taken, [ask("b", 2), ask("d", 4)]);
-        let retry = LeaseAnswer {
-            window: Some(MINUTE.at(0).id),
-            ..answer(waits)
-        };
-        let recalls = Ok(Leased::Leases(vec![Some(retry); 4]));
-        assert_eq!(taken_and_left(asks.clone(), &recalls).1, []);
-        for nobody in [Err(AskError::Timeout), Ok(Leased::NotOwner)] {
-            assert_eq!(taken_and_left(asks.clone(), &nobody).1, asks);
         }
     }
 
