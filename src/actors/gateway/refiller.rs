@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, Asked, BoxError, Reply, SelfReport, Ticker, spawn_named};
+use domain::lease::Unsaid;
 use domain::ledger::{Ask, Recall};
 use domain::policy::PolicyLevel;
 use domain::window::WindowSpec;
