@@ -1,11 +1,13 @@
 //! Keys of a run's own: the resources of an API of its own, each counted by itself under a policy of resources.
 
+use std::ops::RangeInclusive;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actors::traffic_manager::message::ThrottleKey;
 use actors::traffic_manager::shard_of;
 use domain::policy::PolicyLevel;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::report::Run;
@@ -21,6 +23,10 @@ pub enum Window {
     Short,
     Hours,
     Days,
+    /// Of minutes that end with each call: what a run's calls took comes back long after it.
+    Sliding,
+    /// Of minutes, in which what was taken comes back little by little.
+    Bucket,
 }
 
 /// Limits and their windows that a run has keys of.
@@ -36,6 +42,9 @@ pub const MIXED: &Limits = &[
     (3, Window::Short),
     (1, Window::Short),
     (1, Window::Hours),
+    (100, Window::Sliding),
+    (100, Window::Bucket),
+    (3, Window::Sliding),
 ];
 
 /// One counter.
@@ -47,6 +56,7 @@ pub struct Key {
     pub limit: u64,
     pub window: Window,
     pub shard: u16,
+    made: Instant,
 }
 
 /// Those of a run, and what opens them.
@@ -75,20 +85,49 @@ impl Keys {
     }
 }
 
+// === impl Key ===
+
+impl Key {
+    /// What may have come through by now: the limit, and what a bucket has got back since.
+    pub fn most(&self) -> u64 {
+        let (_, seconds, counts) = self.window.lengths();
+        let shortest_s = seconds * counts.start();
+        let took_s = self.made.elapsed().as_secs() + 1;
+        match self.window {
+            Window::Bucket => self.limit + (self.limit * took_s).div_ceil(shortest_s),
+            _ => self.limit,
+        }
+    }
+}
+
 // === impl Window ===
 
 impl Window {
     /// The unit, and how many of it, so that the window that is under way ends late.
     fn spec(self, now_s: u64) -> (&'static str, u64) {
-        let (unit, seconds, counts) = match self {
-            Self::Short => ("min", 60, 30..=59),
-            Self::Hours => ("hour", 3_600, 1..=12),
-            Self::Days => ("day", 86_400, 2..=9),
-        };
+        let (unit, seconds, counts) = self.lengths();
         let left = |count: &u64| count * seconds - now_s % (count * seconds);
         let count = counts.max_by_key(left).expect("there are some");
         assert!(left(&count) > ROOM_S);
         (unit, count)
+    }
+
+    /// The unit, its seconds, and how many of it.
+    const fn lengths(self) -> (&'static str, u64, RangeInclusive<u64>) {
+        match self {
+            Self::Short | Self::Sliding | Self::Bucket => ("min", 60, 30..=59),
+            Self::Hours => ("hour", 3_600, 1..=12),
+            Self::Days => ("day", 86_400, 2..=9),
+        }
+    }
+
+    /// As a policy of resources is told how to count.
+    fn kind(self) -> Option<&'static str> {
+        match self {
+            Self::Short | Self::Hours | Self::Days => None,
+            Self::Sliding => Some("sliding"),
+            Self::Bucket => Some("bucket"),
+        }
     }
 }
 
@@ -121,7 +160,7 @@ impl Cluster {
         let mut operations = Vec::new();
         let mut keys = Vec::new();
         for (place, (limit, window)) in limits.iter().enumerate() {
-            let policy = self.policy(*limit, window.spec(now_s)).await;
+            let policy = self.policy(*limit, window, now_s).await;
             let target = format!("/k{place}");
             operations.push(json!({"verb": "GET", "target": target, "throttlingPolicy": policy}));
             let key = ThrottleKey {
@@ -137,6 +176,7 @@ impl Cluster {
                 limit: *limit,
                 window: *window,
                 shard: shard_of(&key),
+                made: Instant::now(),
             });
         }
         let (application, consumer, secret) = self.application.clone();
@@ -166,10 +206,14 @@ impl Cluster {
     }
 
     /// The policy of a limit, made where there is none yet.
-    async fn policy(&mut self, limit: u64, (unit, count): (&str, u64)) -> String {
-        let name = format!("{limit}Per{count}{unit}");
+    async fn policy(&mut self, limit: u64, window: &Window, now_s: u64) -> String {
+        let (unit, count) = window.spec(now_s);
+        let kind = window.kind();
+        let name = format!("{limit}Per{count}{unit}{}", kind.unwrap_or_default());
         if self.policies.insert(name.clone()) {
-            let body = json!({"policyName": name, "defaultLimit": {
+            let attributes = kind.map(|kind| json!({"name": "headgate.window", "value": kind}));
+            let attributes: Vec<Value> = attributes.into_iter().collect();
+            let body = json!({"policyName": name, "customAttributes": attributes, "defaultLimit": {
                 "type": "REQUESTCOUNTLIMIT",
                 "requestCount": {"timeUnit": unit, "unitTime": count, "requestCount": limit},
             }});

@@ -155,7 +155,7 @@ impl Report {
                 } = key;
                 format!("{arrived} arrived of {limit} ({window:?}, {path}, shard {shard})")
             };
-            if arrived > key.limit {
+            if arrived > key.most() {
                 self.over += 1;
                 self.breaks(run, format!("over the limit: {}", what()));
             }
