@@ -250,7 +250,7 @@ impl PolicyFollower {
                 self.step(Input::NeedsSnapshot { after, reason }).await;
             }
             Ok(Pulled::Unavailable) | Err(_) if is_latest => self.step(Input::PullFailed).await,
-            Ok(Pulled::Unavailable) | Err(_) => {},
+            Ok(Pulled::Unavailable) | Err(_) => {}
         }
     }
 

@@ -125,7 +125,9 @@ impl World {
     pub(super) fn gateway_is_rid_of(&mut self, gateway: usize, ask: Ask) {
         let clock_ms = self.clock_ms(gateway, self.now_ms);
         let shard = self.shard_of(key_of(&ask.cell));
-        self.gateways[gateway].unsaid.taken(shard, vec![ask], clock_ms);
+        self.gateways[gateway]
+            .unsaid
+            .taken(shard, vec![ask], clock_ms);
     }
 
     /// What an owner says to a gateway.
