@@ -336,3 +336,59 @@ async fn a_command_that_watches_looks_again_waits_for_its_node_and_ends_with_its
     let wrong = node.command(&["changes", "--watch=0"]).output();
     assert_eq!(wrong.expect("the binary").status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn an_administrators_token_commands_a_node_from_another_machine() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    // Nothing of the node is here but the authority that its certificate is checked by.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let ca = elsewhere.path().join("authority.pem");
+    std::fs::copy(node.dir.join("data/ca.pem"), &ca).expect("an authority");
+    let ca = ca.to_str().expect("a path");
+    let remote = |words: &[&str], variable: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+        command.args(words).args(["--server", &node.management]);
+        command.args(["--output", "json"]);
+        command.current_dir(elsewhere.path());
+        command.env_remove("HEADGATE__NODE__DATA_DIR");
+        match variable {
+            Some(token) => command.env("HEADGATE_TOKEN", token),
+            None => command.env_remove("HEADGATE_TOKEN"),
+        };
+        command.output().expect("the binary")
+    };
+    for command in ["status", "actors", "shards", "changes"] {
+        let by_flag = remote(&[command, "--cacert", ca, "--token", &token], None);
+        let by_variable = remote(&[command, "--cacert", ca], Some(&token));
+        // What is said counts before what is set.
+        let both = [command, "--cacert", ca, "--token", &token];
+        let both = remote(&both, Some("no-such-token"));
+        for output in [by_flag, by_variable, both] {
+            assert_eq!(output.status.code(), Some(0), "{command}: {output:?}");
+            assert!(!json(&output).is_null(), "{command}: {output:?}");
+        }
+        // Of its health a node tells anybody.
+        let refused = remote(&[command, "--cacert", ca], Some("no-such-token"));
+        let code = i32::from(command != "status");
+        assert_eq!(refused.status.code(), Some(code), "{command}: {refused:?}");
+    }
+    let anonymous = remote(&["status", "--cacert", ca], None);
+    let told = String::from_utf8_lossy(&anonymous.stderr).into_owned();
+    assert!(
+        !anonymous.status.success() && told.contains("HEADGATE_TOKEN"),
+        "{told}"
+    );
+    // A node that another authority vouches for is told nothing, least of all the token.
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+    let strange = elsewhere.path().join("strange.pem");
+    std::fs::write(&strange, other.expect("a certificate").cert.pem()).expect("written");
+    let strange = strange.to_str().expect("a path");
+    for authority in [&["--cacert", strange][..], &[]] {
+        let words = [&["status", "--token", &token], authority].concat();
+        let untrusted = remote(&words, None);
+        assert!(!untrusted.status.success(), "{authority:?}: {untrusted:?}");
+    }
+    let left = std::fs::read_dir(elsewhere.path()).expect("a directory");
+    assert_eq!(left.count(), 2, "commands leave nothing where they are run");
+}

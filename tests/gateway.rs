@@ -108,11 +108,13 @@ async fn a_preflight_is_answered_without_a_credential() {
         .await;
     assert!(answer.status.is_success(), "{}", answer.text());
     assert_eq!(answer.header("access-control-allow-origin"), "*");
-    assert!(
-        answer
-            .header("access-control-allow-methods")
-            .contains("GET")
+    // Those of the resource, and what the gateway lets anybody send.
+    assert_eq!(answer.header("access-control-allow-methods"), "GET, POST");
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        "authorization, Access-Control-Allow-Origin, Content-Type, SOAPAction, apikey, Internal-Key"
     );
+    assert_eq!(answer.header("access-control-allow-credentials"), "");
     assert_eq!(upstream.count(), 0);
 }
 

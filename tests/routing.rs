@@ -154,8 +154,8 @@ async fn a_refusal_carries_the_fields_that_let_a_browser_read_it() {
             "corsConfigurationEnabled": true,
             "accessControlAllowOrigins": [origin],
             "accessControlAllowCredentials": true,
-            "accessControlAllowHeaders": ["authorization"],
-            "accessControlAllowMethods": ["GET", "POST"],
+            "accessControlAllowHeaders": ["authorization", "X-Shop"],
+            "accessControlAllowMethods": ["GET", "PATCH"],
         });
     })
     .await;
@@ -182,6 +182,11 @@ async fn a_refusal_carries_the_fields_that_let_a_browser_read_it() {
     let preflight = preflight.header("access-control-request-method", "GET");
     let preflight = from(preflight, origin).send().await.expect(200);
     assert_eq!(preflight.header("access-control-allow-origin"), origin);
+    // As the API says, whatever its resources have.
+    let field = |name: &str| preflight.header(&format!("access-control-allow-{name}"));
+    assert_eq!(field("methods"), "GET, PATCH");
+    assert_eq!(field("headers"), "authorization, X-Shop");
+    assert_eq!(field("credentials"), "true");
     assert_eq!(preflight.headers.get_all("vary").iter().count(), 1);
     for other in [
         "https://evil.example",
@@ -191,6 +196,13 @@ async fn a_refusal_carries_the_fields_that_let_a_browser_read_it() {
         let answer = from(without("/shop/1.0.0/items"), other).send().await;
         let answer = answer.expect(401);
         assert_eq!(answer.header("access-control-allow-origin"), "", "{other}");
+        let preflight = shop.node.api("OPTIONS", "/shop/1.0.0/items");
+        let preflight = preflight.header("access-control-request-method", "GET");
+        let preflight = from(preflight, other).send().await.expect(200);
+        for name in ["origin", "methods", "headers", "credentials"] {
+            let field = preflight.header(&format!("access-control-allow-{name}"));
+            assert_eq!(field, "", "{name} for {other}");
+        }
     }
     assert_eq!(upstream.count(), 1);
 }

@@ -17,6 +17,7 @@ use crate::caller_address::{self, CallerAddress};
 use crate::entity_tag;
 use crate::error::ApiError;
 use crate::looks::Look;
+use crate::media_range;
 use crate::operation::{Access, Operation};
 use crate::services::Services;
 use crate::target;
@@ -118,7 +119,9 @@ pub(crate) async fn guard(
     request.extensions_mut().insert(operation);
     let method = request.method().clone();
     let known = request.headers().get(entity_tag::KNOWN).cloned();
+    let accept = media_range::asked(operation.path, &method, request.headers());
     let response = next.run(request).await;
+    let response = media_range::unless_unwanted(accept.as_deref(), response);
     entity_tag::unless_known(&method, known.as_ref(), response)
 }
 

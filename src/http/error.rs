@@ -4,7 +4,7 @@
 //! The reason of an internal failure goes to the log, never to the caller.
 
 use axum::Json;
-use axum::http::header::{self, IF_MATCH};
+use axum::http::header::{self, ACCEPT, IF_MATCH};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -145,6 +145,16 @@ impl ApiError {
             "Method Not Allowed",
             format!("the path has no {shown}, the header Allow lists what it has"),
         )
+    }
+
+    /// 406: the request's `Accept` does not admit `available`, the type that the answer has.
+    #[must_use]
+    pub fn not_acceptable(available: &str) -> Self {
+        let status = StatusCode::NOT_ACCEPTABLE;
+        let description = format!(
+            "the answer is {available}, which the header Accept does not admit: ask for it, or send no Accept"
+        );
+        Self::new(status, 406, "Not Acceptable", description).naming(&[ACCEPT.as_str()])
     }
 
     /// 409: what `member` names is taken, or is in a state that does not allow it.

@@ -20,6 +20,7 @@ pub mod key_manager;
 mod leaving;
 mod looks;
 pub mod management;
+mod media_range;
 mod node_cookies;
 pub mod operation;
 mod orderer;

@@ -27,7 +27,7 @@ fn is_scim_error(body: &Value, answer: &Answer) -> bool {
 }
 
 /// The path with what the world holds, and `NOBODY` in place of one part.
-fn path(world: &World, operation: &Operation, unknown: &str) -> String {
+pub(super) fn path(world: &World, operation: &Operation, unknown: &str) -> String {
     let level = match operation.path {
         path if path.contains("/policies/application/") => "application",
         path if path.contains("/policies/subscription/") => "subscription",

@@ -3,6 +3,8 @@
 //! refuse, and is shown to work when nothing is wrong. Ids in paths, also of reads and deletions, and
 //! `If-Match` of deletions are `ids`' for all operations.
 
+mod accepted;
+mod api_faults;
 mod cluster_rows;
 mod ids;
 mod kept_rows;
@@ -316,7 +318,12 @@ fn names(row: &Row, fault: &Fault, answer: &Answer) -> bool {
     let body = answer.json();
     let items = body["error"].as_array().into_iter().flatten();
     let mut codes = items.filter_map(|item| item["code"].as_str());
-    is_error_body(&body) && codes.any(|code| is_about(code, &member))
+    // The part of a form is no part of what a member of the JSON in it is called.
+    let in_part = match (&row.good, member.as_slice()) {
+        (Good::Multipart(_), [_, rest @ ..]) if !rest.is_empty() => rest,
+        (_, whole) => whole,
+    };
+    is_error_body(&body) && codes.any(|code| is_about(code, &member) || is_about(code, in_part))
 }
 
 /// Whether `code`, such as `operations[0].verb`, is the member's path, lies below it, or is what

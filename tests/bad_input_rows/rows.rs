@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::api_faults::{api_faults, imported_faults};
 use super::world::World;
 use super::{key_manager_rows, list_rows, policy_rows, portal_rows, query_rows};
 use crate::support::platform::openapi;
@@ -55,8 +56,8 @@ pub(super) enum Good {
 /// One change to a good body.
 #[derive(Debug)]
 pub(super) struct Fault {
-    pointer: String,
-    value: Option<Value>,
+    pub(super) pointer: String,
+    pub(super) value: Option<Value>,
     /// What the refusal calls the member, where that is not its own name; dots where it is a path.
     called: &'static str,
 }
@@ -119,6 +120,12 @@ impl Fault {
     /// The refusal calls the member by another name.
     pub(super) const fn called(mut self, name: &'static str) -> Self {
         self.called = name;
+        self
+    }
+
+    /// The same in a member of the body.
+    pub(super) fn within(mut self, member: &str) -> Self {
+        self.pointer.insert_str(0, member);
         self
     }
 
@@ -275,114 +282,6 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     rows
 }
 
-fn api_faults() -> Vec<Fault> {
-    let mut faults = name("/name", 60);
-    faults.extend(name("/version", 30));
-    faults.extend([
-        gone("/context"),
-        wrong("/context", json!(5)),
-        wrong("/type", json!("PLANET")),
-        wrong("/tags", json!("one")),
-        wrong("/isDefaultVersion", json!("yes")),
-        wrong("/endpointConfig", json!("far")),
-        wrong("/policies", json!(["NoSuchPlan"])),
-        wrong("/operations", json!([{"verb": "FLY", "target": "/a"}])),
-        wrong(
-            "/operations",
-            json!([{"verb": "GET", "target": "/a", "authType": "Magic"}]),
-        ),
-        wrong("/description", json!(["x"])),
-        long("/description", 32_767),
-    ]);
-    faults.extend(dangers());
-    faults.extend(promises());
-    faults.extend(super::kept_rows::too_large());
-    faults
-}
-
-/// Members that would be stored and do harm, or protect nothing.
-fn dangers() -> [Fault; 10] {
-    [
-        wrong("/tags", json!(["a\0b"])),
-        wrong("/authorizationHeader", json!("Host")),
-        wrong("/apiKeyHeader", json!("Authorization")),
-        wrong(
-            "/scopes",
-            json!([{"scope": {"name": "eat", "bindings": ["a\0b"]}}]),
-        ),
-        wrong(
-            "/scopes",
-            json!([{"scope": {"name": "eat", "description": "d".repeat(32_767)}}]),
-        ),
-        wrong(
-            "/scopes",
-            json!([{"scope": {"name": "openid", "bindings": ["admin"]}}]),
-        ),
-        wrong(
-            "/corsConfiguration",
-            json!({"accessControlAllowOrigins": ["https://a\r\nx: y"]}),
-        ),
-        wrong(
-            "/endpointConfig",
-            json!({"endpoint_security": {"production": {"enabled": "true", "type": "BASIC"}}}),
-        ),
-        wrong(
-            "/endpointConfig",
-            json!({"production_failovers": {"url": "http://a"}}),
-        ),
-        wrong(
-            "/operations",
-            json!([{"verb": "GET", "target": "/a", "usedProductIds": 5}]),
-        ),
-    ]
-}
-
-/// Members that promise what is not there, or are of another type than the contract's.
-fn promises() -> Vec<Fault> {
-    let members = [
-        ("subscriptionAvailability", json!("SPECIFIC_TENANTS")),
-        ("visibility", json!("RESTRICTED")),
-        ("visibleRoles", json!(["admin"])),
-        ("securityScheme", json!(["oauth2", "mutualssl"])),
-        ("enableSchemaValidation", json!(true)),
-        ("accessControl", json!("RESTRICTED")),
-        ("enableSubscriberVerification", json!(true)),
-        ("audience", json!("SINGLE")),
-        ("keyManagers", json!([])),
-        ("gatewayType", json!("wso2/apk")),
-        ("monetization", json!({"enabled": true})),
-        ("advertiseInfo", json!({"advertised": true})),
-        ("categories", json!(5)),
-        ("additionalProperties", json!("x")),
-        ("businessInformation", json!("me")),
-        ("cacheTimeout", json!("x")),
-        ("displayName", json!(7)),
-        ("wsdlInfo", json!({"type": 5})),
-        ("wsdlInfo", json!({"type": "x".repeat(40_000)})),
-        (
-            "websubSubscriptionConfiguration",
-            json!({"enable": "maybe"}),
-        ),
-        (
-            "websubSubscriptionConfiguration",
-            json!({"secret": {"a": 1}}),
-        ),
-        (
-            "websubSubscriptionConfiguration",
-            json!({"secret": "x".repeat(40_000)}),
-        ),
-        ("serviceInfo", json!({"key": 5})),
-        ("serviceInfo", json!({"name": "x".repeat(40_000)})),
-        ("serviceInfo", json!({"outdated": "x"})),
-        ("monetization", json!({"properties": {"a": 5}})),
-        ("nobodyKnows", json!("x".repeat(40_000))),
-    ];
-    let members = members.into_iter();
-    members
-        .map(|(member, value)| wrong(&format!("/{member}"), value))
-        .collect()
-}
-
 /// What may be wrong with where a revision is to be deployed.
 fn target_faults() -> [Fault; 7] {
     [
@@ -461,14 +360,12 @@ fn definitions() -> [Row; 3] {
         import
             .faults([
                 gone("/file"),
-                gone("/additionalProperties/context"),
-                wrong("/additionalProperties/name", json!(5)),
-                wrong("/additionalProperties/type", json!("PLANET")),
                 wrong(
                     "/additionalProperties/operations",
                     json!([{"verb": "GET", "target": "/other"}]),
                 ),
             ])
+            .faults(imported_faults())
             .taken(
                 wrong("/additionalProperties/name", json!("Rows")),
                 &["name"],

@@ -1,13 +1,14 @@
 //! Signing and verification keys: made once in the node's key directory, held in memory after.
 //!
 //! A token's `kid` is only ever looked up in the map built here; nothing in a token leads to a
-//! file, a database or the network (threats 3, 4).
+//! file or the network (threats 3, 4), and to the database once a second at most (`key_looks`).
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::encoding::AsDer as _;
@@ -20,6 +21,7 @@ use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 
+use super::key_looks::KeyLooks;
 use super::public_keys::{PublicKeys, is_strong, name};
 
 /// With which algorithm new tokens are signed.
@@ -37,6 +39,7 @@ pub struct Keys {
     own: PublicKeys,
     /// Those by which other nodes sign.
     others: ArcSwap<Others>,
+    looks: KeyLooks,
 }
 
 /// The keys of other nodes.
@@ -118,6 +121,7 @@ impl Keys {
             })?,
             own,
             others: ArcSwap::default(),
+            looks: KeyLooks::default(),
         })
     }
 
@@ -139,6 +143,11 @@ impl Keys {
     /// Whether a key is this node's or known of another.
     pub(super) fn knows(&self, id: &str) -> bool {
         self.own.knows(id) || self.others.load().keys.knows(id)
+    }
+
+    /// Whether the others' may be read because a token names none that is known, `now` by the monotonic clock.
+    pub(super) fn may_look(&self, now: Duration) -> bool {
+        self.looks.may_look(now)
     }
 
     /// Whether something was changed, up to the number `head`, since the others' were read.

@@ -15,6 +15,7 @@ mod handle;
 mod holder;
 mod issue;
 mod issuer;
+mod key_looks;
 mod keys;
 mod made;
 pub mod message;

@@ -62,9 +62,7 @@ impl Desk {
         text: &str,
         now_ms: i64,
     ) -> Result<Done, Halt> {
-        if self.is_of_unknown_key([text]) {
-            self.learn_keys().await?;
-        }
+        self.learn_for(text).await?;
         let claims = self.own_claims(text);
         let Some(claims) = claims.filter(|claims| claims.azp == consumer_key) else {
             return Ok(nothing());

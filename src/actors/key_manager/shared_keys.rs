@@ -83,9 +83,30 @@ impl Desk {
         Ok(keys)
     }
 
+    /// Learns the others' keys where this token may be of one that came since that was done last. What was changed since
+    /// then is always looked at: who revokes a newcomer's token is heard whatever others invent meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn learn_for(&self, token: &str) -> Result<(), StoreError> {
+        if !self.is_of_unknown_key([token]) {
+            return Ok(());
+        }
+        self.learn_news().await?;
+        if self.may_look_for([token]) {
+            self.learn_keys().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether one of these was signed by a key that is not known here, and nobody has looked for such a one lately.
+    pub(super) fn may_look_for<'a>(&self, tokens: impl IntoIterator<Item = &'a str>) -> bool {
+        self.is_of_unknown_key(tokens) && self.keys.may_look(self.clock.monotonic())
+    }
+
     /// Whether one of these was signed by a key that is not known here: that of a node that came
     /// meanwhile, whose key was there before its tokens were. Whatever is no token was not.
-    pub(super) fn is_of_unknown_key<'a>(&self, tokens: impl IntoIterator<Item = &'a str>) -> bool {
+    fn is_of_unknown_key<'a>(&self, tokens: impl IntoIterator<Item = &'a str>) -> bool {
         let mut parsed = tokens
             .into_iter()
             .filter_map(|text| token::parse(text).ok());

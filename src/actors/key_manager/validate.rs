@@ -41,9 +41,8 @@ impl Desk {
                 Secret::Jwt(text) => Some(text.as_str()),
                 Secret::Opaque(_) | Secret::ApiKey(_) => None,
             });
-        // One look for the batch, as cheap as what the batch reads anyway: a verdict at this number
-        // is by the keys as they were then.
-        if self.keys.are_older_than(at) || self.is_of_unknown_key(signed) {
+        // A verdict at this number is by the keys as they were then.
+        if self.keys.are_older_than(at) || self.may_look_for(signed) {
             self.learn_keys_in(&mut read).await?;
         }
         let mut verdicts = Vec::with_capacity(asked.credentials.len());

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use actors::gateway::{Granted, Upstream};
 use domain::api::AuthType;
 use domain::application::{ApplicationStatus, KeyType};
+use domain::artifact::Artifact;
 use domain::change::Closed;
 use domain::subscription::SubscriptionStatus;
 use domain::validation::{Grant, GrantKind, UserType};
@@ -19,8 +20,9 @@ pub(super) fn authorize(exchange: &Exchange) -> Result<(), Fault> {
     let matched = exchange.matched()?;
     if let Some(granted) = granted(exchange.caller.as_ref(), exchange.at_ms)? {
         let grant = &granted.grant;
-        of_this_api(matched, grant)?;
-        subscribed(matched, granted)?;
+        let artifact = &matched.route.api.artifact;
+        of_this_api(artifact, grant)?;
+        subscribed(artifact, granted)?;
         kind_of_token(matched, grant)?;
         scopes(matched, grant)?;
         audience(matched, grant)?;
@@ -49,8 +51,7 @@ pub(super) fn upstream(exchange: &Exchange) -> Result<&Upstream, Fault> {
         .ok_or_else(|| Fault::client(900_901, StatusCode::FORBIDDEN, "Invalid Credentials", text))
 }
 
-fn of_this_api(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
-    let artifact = &matched.route.api.artifact;
+fn of_this_api(artifact: &Artifact, grant: &Grant) -> Result<(), Fault> {
     let bound = grant.bound_api_id.as_ref();
     if grant.tenant != artifact.tenant || bound.is_some_and(|id| *id != artifact.api_id) {
         return Err(no_subscription());
@@ -63,8 +64,7 @@ fn of_this_api(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
     }
 }
 
-fn subscribed(matched: &Matched, granted: &Granted) -> Result<(), Fault> {
-    let artifact = &matched.route.api.artifact;
+fn subscribed(artifact: &Artifact, granted: &Granted) -> Result<(), Fault> {
     if artifact.plans.is_empty() {
         return of_an_application(&granted.grant);
     }
@@ -185,4 +185,122 @@ fn no_subscription() -> Fault {
         "Resource forbidden",
         "User is NOT authorized to access the Resource. API Subscription validation failed.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::gateway::Caller;
+    use domain::api::{Cors, Endpoints};
+    use domain::lifecycle::LifecycleState;
+    use domain::validation::{GrantedApplication, GrantedSubscription};
+
+    use super::*;
+
+    fn api() -> Artifact {
+        Artifact {
+            tenant: "carbon.super".to_owned(),
+            api_id: "api".to_owned(),
+            name: "Shop".to_owned(),
+            version: "1.0.0".to_owned(),
+            context: "/shop/1.0.0".to_owned(),
+            default_context: None,
+            provider: "admin".to_owned(),
+            environment: "Default".to_owned(),
+            vhost: "localhost".to_owned(),
+            revision_id: "revision".to_owned(),
+            state: LifecycleState::Published,
+            transports: vec!["https".to_owned()],
+            oauth2: true,
+            api_key: true,
+            authorization_header: "authorization".to_owned(),
+            api_key_header: "apikey".to_owned(),
+            audiences: Vec::new(),
+            plans: vec!["Gold".to_owned()],
+            api_policy: None,
+            cors: Cors::default(),
+            endpoints: Endpoints::default(),
+            operations: Vec::new(),
+        }
+    }
+
+    fn grant(
+        kind: GrantKind,
+        status: ApplicationStatus,
+        subscriptions: &[SubscriptionStatus],
+    ) -> Grant {
+        let one = |(n, status): (usize, &SubscriptionStatus)| GrantedSubscription {
+            id: n.to_string(),
+            api_id: "api".to_owned(),
+            policy: "Gold".to_owned(),
+            status: *status,
+        };
+        Grant {
+            at: 1,
+            tenant: "carbon.super".to_owned(),
+            kind,
+            issuer: String::new(),
+            token_id: "token".to_owned(),
+            session: None,
+            consumer_key: "client".to_owned(),
+            key_type: KeyType::Production,
+            scopes: Vec::new(),
+            audiences: Vec::new(),
+            user: "olga".to_owned(),
+            user_type: UserType::Application,
+            issued_at_ms: 0,
+            not_before_ms: None,
+            expires_at_ms: None,
+            application: Some(GrantedApplication {
+                id: "application".to_owned(),
+                name: "one".to_owned(),
+                owner: "olga".to_owned(),
+                policy: "Unlimited".to_owned(),
+                status,
+            }),
+            subscriptions: subscriptions.iter().enumerate().map(one).collect(),
+            bound_api_id: None,
+            permitted_ips: Vec::new(),
+            permitted_referers: Vec::new(),
+        }
+    }
+
+    fn told(judged: Result<(), Fault>) -> Option<(u32, u16)> {
+        judged
+            .err()
+            .map(|fault| (fault.code, fault.status.as_u16()))
+    }
+
+    #[test]
+    fn an_application_that_is_not_approved_opens_nothing_with_a_token_or_a_key() {
+        let open = [SubscriptionStatus::Unblocked];
+        let of = |kind, status| told(of_this_api(&api(), &grant(kind, status, &open)));
+        for kind in [GrantKind::Jwt, GrantKind::Opaque, GrantKind::ApiKey] {
+            assert_eq!(of(kind, ApplicationStatus::Approved), None);
+            for status in [ApplicationStatus::Created, ApplicationStatus::Rejected] {
+                assert_eq!(of(kind, status), Some((900_901, 401)), "{status:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_subscription_that_waits_or_was_refused_opens_nothing_and_hides_none_that_does() {
+        use SubscriptionStatus::{OnHold, Rejected, TierUpdatePending, Unblocked};
+        let of = |subscriptions: &[SubscriptionStatus]| {
+            let grant = grant(GrantKind::Jwt, ApplicationStatus::Approved, subscriptions);
+            let Caller::Granted(granted) = Caller::granted(grant) else {
+                panic!("it was granted");
+            };
+            told(subscribed(&api(), &granted))
+        };
+        for good in [
+            &[Unblocked][..],
+            &[TierUpdatePending],
+            &[Rejected, Unblocked],
+        ] {
+            assert_eq!(of(good), None, "{good:?}");
+        }
+        for bad in [&[][..], &[OnHold], &[Rejected], &[Rejected, OnHold]] {
+            assert_eq!(of(bad), Some((900_908, 403)), "{bad:?}");
+        }
+    }
 }

@@ -192,3 +192,59 @@ async fn a_token_of_a_node_that_has_just_come_is_known_and_revoked_at_once() {
     let why = bench.refusal(&revoked).await;
     assert_eq!(why, Some(RefusalReason::Revoked));
 }
+
+/// A well-formed token of a key that nobody has.
+fn invented(desk: &Desk, number: usize) -> String {
+    let header = format!(r#"{{"alg":"ES256","typ":"at+jwt","kid":"invented-{number}"}}"#);
+    let claims = serde_json::json!({"jti": number.to_string()}).to_string();
+    desk.keys.sign_texts(&header, &claims).unwrap()
+}
+
+#[tokio::test]
+async fn a_flood_of_invented_keys_has_the_table_read_once_a_second_and_hides_no_key_that_is_there()
+{
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (_, client) = bench.client(TokenType::Jwt).await;
+    bench.desk.share_keys("two").await.unwrap();
+    let looked = bench.desk.clock.monotonic();
+    let why = bench.refusal(&invented(&bench.desk, 0)).await;
+    assert_eq!(why, Some(RefusalReason::Malformed));
+    // Put there by hand, so that the log says nothing of it.
+    let dir = tempfile::tempdir().unwrap();
+    let other = with_keys(&bench.desk, dir.path());
+    let mut write = bench.desk.apim.write("test.keys").await.unwrap();
+    for (id, key) in other.keys.own_public() {
+        let now = bench.desk.clock.now_ms();
+        let saved = verification_keys::save(&mut write, "one", (id, &key), now);
+        saved.await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let token = other.keys.sign("at+jwt", &serde_json::json!({})).unwrap();
+    let mut number = 1;
+    let found = loop {
+        let why = bench.refusal(&invented(&bench.desk, number)).await;
+        assert_eq!(why, Some(RefusalReason::Malformed));
+        // A client that may revoke what is its own gets no more looks than anybody.
+        let foreign = invented(&bench.desk, number);
+        let none = bench.km.revoke(client.clone(), foreign).await;
+        assert!(none.unwrap().is_none());
+        number += 1;
+        if takes(&bench.desk, &token) {
+            break bench.desk.clock.monotonic() - looked;
+        }
+    };
+    let second = key_looks::BETWEEN;
+    let slack = second / 500;
+    assert!(found + slack >= second, "it was read for each: {found:?}");
+    // Two, on a machine that does nothing else.
+    assert!(found < 5 * second, "{found:?}");
+    assert!(number > 3, "many came in between");
+    // That was a look, and there is none left: those that come are known by their entries.
+    let (_first, _one, validated) = newcomer(&bench, "three", &client).await;
+    assert!(bench.is_good(&validated).await);
+    let (_second, _two, revoked) = newcomer(&bench, "four", &client).await;
+    let applied = bench.km.revoke(client.clone(), revoked.clone()).await;
+    assert!(applied.unwrap().is_some(), "it was told of");
+    let why = bench.refusal(&revoked).await;
+    assert_eq!(why, Some(RefusalReason::Revoked));
+}
