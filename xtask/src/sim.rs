@@ -36,7 +36,7 @@ const OPTIMISED: &str = "headgate-domain";
 const HOURS: &str = "view-hours";
 const HOURS_SEEDS: u64 = 1_000;
 
-const WORLDS: [World; 9] = [
+const WORLDS: [World; 10] = [
     World {
         name: "change-log",
         meets: "messages lost, repeated, late and out of order; rollbacks; followers crash, stand still, are \
@@ -44,6 +44,15 @@ const WORLDS: [World; 9] = [
                 backups are restored",
         package: "headgate-domain",
         test: "simulation::change_log_tests::followers_are_prefixes_of_their_history_and_reach_its_head_in_a_calm",
+    },
+    World {
+        name: "followers",
+        meets: "messages lost, repeated, late and out of order; gateways and control planes crash, stand still, are cut off \
+                from one another one way or both, from the database too, and have clocks whose paces differ by up to a \
+                twentieth; followers leave, are put back from backups, and late words of earlier lives come; looks at the \
+                database are slow or fail; backups of it are restored",
+        package: "headgate-domain",
+        test: "simulation::followers_tests::nobody_serves_what_an_answer_ended_unless_it_is_named_and_in_a_calm_nobody_is",
     },
     World {
         name: "hold",

@@ -6,14 +6,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock, SelfReport};
-use domain::change_log::{Answer, Position, answer};
+use domain::change_log::{Answer, Applied, Followers, Log, Position, Registered, answer};
 use storage::apim::change_log;
-use storage::apim::followers::Follower as Registered;
 use storage::{Database, StoreError};
 
 use super::SharedFollowers;
 use super::fitting::{fit, leave_large};
-use super::message::{Applied, Heartbeat, Pull, Pulled, WaitApplied};
+use super::message::{Heartbeat, Pull, Pulled, WaitApplied};
 use super::positions::Positions;
 use super::registrar::RegistrarMessage;
 use crate::ticker::{Ticker, ticker};
@@ -208,8 +207,8 @@ impl Feed {
         // Also while all are silent: how far behind they are is told meanwhile.
         let is_looked_for = || !self.polls.is_empty() || !self.followers(|all| all.is_empty());
         if self.ticks.is_multiple_of(LOOK_EVERY) && is_looked_for() {
-            match in_time(self.read_head()).await {
-                Ok(head) => self.look_at(head).await,
+            match in_time(self.read_log()).await {
+                Ok(log) => self.compare(&log).await,
                 Err(error) => tracing::warn!(%error, "change feed cannot look at the head"),
             }
         }
@@ -228,9 +227,19 @@ impl Feed {
     /// The head is this now. Lower than before means that a backup was restored: whoever polls has
     /// to hear of it, and nobody has acknowledged anything of it (C2).
     pub(super) async fn look_at(&mut self, head: u64) {
-        if head < self.head {
-            self.has_head(head);
-            self.followers(super::Followers::resync_all);
+        let is_another = self.followers(|all| all.looked_at(head));
+        self.goes_by(head, is_another).await;
+    }
+
+    /// The same by what the log has of the highest position that was acknowledged.
+    pub(super) async fn compare(&mut self, log: &Log) {
+        let is_another = self.followers(|all| all.compared(log));
+        self.goes_by(log.head, is_another).await;
+    }
+
+    async fn goes_by(&mut self, head: u64, is_another: bool) {
+        if is_another {
+            self.head = head;
             return self.wake().await;
         }
         self.reached(head).await;
@@ -333,9 +342,11 @@ impl Feed {
         })
     }
 
-    async fn read_head(&self) -> Result<u64, StoreError> {
+    /// The head, and whether the log has what was acknowledged.
+    async fn read_log(&self) -> Result<Log, StoreError> {
+        let highest = self.followers(|all| all.highest());
         let mut read = self.arguments.apim.read().await?;
-        Ok(change_log::head(&mut read).await?.n)
+        change_log::find(&mut read, highest).await
     }
 
     fn answer_waits(&mut self) {
@@ -359,7 +370,7 @@ impl Feed {
         super::boot_ms(&self.arguments.clock)
     }
 
-    pub(super) fn followers<T>(&self, use_them: impl FnOnce(&mut super::Followers) -> T) -> T {
+    pub(super) fn followers<T>(&self, use_them: impl FnOnce(&mut Followers) -> T) -> T {
         let shared = Arc::clone(&self.arguments.followers);
         let mut followers = shared.lock().unwrap_or_else(PoisonError::into_inner);
         use_them(&mut followers)

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use cluster::{AskError, Cluster, Door, Reply, Request, spawn_named};
 
+use domain::change_log::Applied;
+
 use crate::CONTROL_PLANE;
 
-use super::message::{Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, WaitApplied};
+use super::message::{Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, WaitApplied};
 use super::positions::{Positions, Standing};
 use super::together::Together;
 use super::{FeedSettings, SharedFollowers};

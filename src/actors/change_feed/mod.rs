@@ -9,7 +9,6 @@ mod asking;
 #[cfg(test)]
 mod crash_tests;
 mod fitting;
-mod followers;
 mod handle;
 #[cfg(test)]
 mod large_tests;
@@ -31,18 +30,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster::{Address, Child, Clock, Door, System, branch, child};
+use domain::change_log::Followers;
 use domain::serving_lease::OVER_MS;
 use storage::Database;
 
 use actor::{Feed, FeedArguments, FeedMessage};
-use followers::Followers;
 use pruner::{Pruner, PrunerArguments};
 use registrar::{Registrar, RegistrarArguments};
 use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
 pub(crate) use asking::{Asking, Came};
+pub use domain::change_log::{Applied, How, Missing};
 pub use handle::{ChangeFeedHandle, Changed, Committed, Saved};
-pub use message::{Applied, How, Missing};
 pub use positions::{FollowerAt, Positions, Standing};
 
 pub(crate) use transfer::{Arrived, Transfer, Waits};

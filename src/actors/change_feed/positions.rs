@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use cluster::{Asked, Request};
+use domain::change_log::Registered;
 use domain::serving_lease::FollowerKind;
 
 use super::actor::Feed;
@@ -53,7 +54,7 @@ impl Feed {
             None => Standing::Unavailable,
             Some(registered) => {
                 let now_ms = self.now_ms();
-                let at = |one: storage::apim::followers::Follower| {
+                let at = |one: Registered| {
                     let known = self.followers(|all| all.standing(&one.name, now_ms));
                     FollowerAt {
                         applied: known.map(|(applied, _)| applied),

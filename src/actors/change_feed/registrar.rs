@@ -5,12 +5,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock};
-use storage::apim::followers::{self, Follower as Registered};
-use storage::apim::grants;
+use domain::change_log::{Followers, Registered};
+use storage::apim::{followers, grants};
 use storage::{Database, StoreError};
 
+use super::SharedFollowers;
 use super::message::{Heard, Heartbeat};
-use super::{Followers, SharedFollowers};
 
 /// Followers that were fenced for so long are forgotten, milliseconds.
 const FORGOTTEN_MS: i64 = 86_400_000;

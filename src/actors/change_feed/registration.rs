@@ -2,10 +2,9 @@
 //! those that changes wait for. Read here; the registrar writes.
 
 use cluster::Asked;
-use domain::change_log::{Answer, Position, answer};
+use domain::change_log::{Heard as Said, Log, Position, Registered, Word};
 use storage::StoreError;
-use storage::apim::followers::{self, Follower as Registered};
-use storage::apim::{change_log, grants};
+use storage::apim::{change_log, followers};
 
 use super::actor::{Feed, in_time};
 use super::message::{Heard, Heartbeat};
@@ -52,40 +51,34 @@ impl Feed {
         let log = change_log::find(&mut read, *n).await?;
         let known = followers::find(&mut read, follower).await?;
         drop(read);
-        let life = heartbeat.incarnation;
-        let is_over = |known: &Registered| known.incarnation > life && known.fenced_at_ms.is_none();
-        if known.as_ref().is_some_and(is_over) {
-            // What it has applied is not what the later life has. Of a node that was put back from a
-            // backup the later life is silent, and fenced soon.
-            let now_ms = self.now_ms();
-            self.followers(|all| all.dispute(follower, now_ms));
-            return Ok(Some(Heard::Unavailable));
-        }
-        let at = Position::new(*n, heartbeat.uuid.clone());
-        if let Answer::Snapshot { .. } = answer(&log, &at, 1) {
-            self.followers(|all| all.resync(follower));
-            return Ok(Some(Heard::Elsewhere));
-        }
+        let word = Word {
+            name: follower.clone(),
+            kind: heartbeat.kind,
+            incarnation: heartbeat.incarnation,
+            at: Position::new(*n, heartbeat.uuid.clone()),
+        };
         let now_ms = self.now_ms();
-        if !self.followers(|all| all.acknowledged(follower, *n, log.head, now_ms)) {
-            // Nobody could wait for it, so it must not be told a head.
-            tracing::warn!("a follower has no usable name, or there are too many");
-            return Ok(Some(Heard::Unavailable));
-        }
-        let stands = known.is_some_and(|known| {
-            let same = known.kind == heartbeat.kind && known.incarnation == life;
-            same && known.fenced_at_ms.is_none()
-        });
-        Ok(stands.then_some(Heard::Head(log.head)))
+        let heard = self.followers(|all| all.hears(&word, known.as_ref(), &log, now_ms));
+        Ok(match heard {
+            Said::Stands => Some(Heard::Head(log.head)),
+            Said::Unregistered => None,
+            Said::Elsewhere => Some(Heard::Elsewhere),
+            Said::Over => Some(Heard::Unavailable),
+            Said::Crowded => {
+                // Nobody could wait for it, so it must not be told a head.
+                tracing::warn!("a follower has no usable name, or there are too many");
+                Some(Heard::Unavailable)
+            }
+        })
     }
 
     /// Those that are registered now; none where that cannot be read.
     pub(super) async fn registered(&mut self) -> Option<Vec<Registered>> {
         match in_time(self.read_registered()).await {
-            Ok((head, registered)) => {
+            Ok((log, registered)) => {
                 let now_ms = self.now_ms();
                 self.followers(|all| all.see(&registered, now_ms));
-                self.look_at(head).await;
+                self.compare(&log).await;
                 Some(registered)
             }
             Err(error) => {
@@ -95,9 +88,10 @@ impl Feed {
         }
     }
 
-    async fn read_registered(&self) -> Result<(u64, Vec<Registered>), StoreError> {
+    async fn read_registered(&self) -> Result<(Log, Vec<Registered>), StoreError> {
+        let highest = self.followers(|all| all.highest());
         let mut read = self.arguments.apim.read().await?;
-        let head = grants::head(&mut read).await?;
-        Ok((head, followers::list(&mut read).await?))
+        let log = change_log::find(&mut read, highest).await?;
+        Ok((log, followers::list(&mut read).await?))
     }
 }

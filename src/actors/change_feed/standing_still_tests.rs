@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, Asked, BoxError, Door, child, start_root};
+use domain::change_log::{Applied, Followers, Registered};
 use domain::serving_lease::{FollowerKind, WhenCutOff};
-use storage::apim::change_log;
-use storage::apim::followers::{self, Follower};
+use storage::apim::{change_log, followers};
 
 use super::actor::{Feed, FeedArguments, FeedMessage};
-use super::followers::Followers;
-use super::message::{Applied, Pulled, WaitApplied};
+use super::message::{Pulled, WaitApplied};
 use super::pruner::{Prune, Pruner, PrunerArguments};
 use super::registrar::{Registrar, RegistrarArguments};
 use super::tests::{Bench, bench, commit, entries, pull, user_changed};
@@ -40,7 +39,7 @@ async fn ticks(feed: &Address<FeedMessage>, count: usize) {
 }
 
 /// Registers a follower as another node of the control plane would.
-async fn register(bench: &Bench, name: &str) -> Follower {
+async fn register(bench: &Bench, name: &str) -> Registered {
     let mut write = bench.apim.write("test.register").await.unwrap();
     assert!(
         followers::save(&mut write, name, SERVE, 1, 1)
@@ -51,7 +50,7 @@ async fn register(bench: &Bench, name: &str) -> Follower {
     stored(bench, name).await
 }
 
-async fn stored(bench: &Bench, name: &str) -> Follower {
+async fn stored(bench: &Bench, name: &str) -> Registered {
     let mut read = bench.apim.read().await.unwrap();
     followers::find(&mut read, name).await.unwrap().unwrap()
 }
@@ -109,7 +108,7 @@ async fn a_feed_that_stood_still_fences_nobody_whom_it_could_not_hear() {
 #[test]
 fn whoever_is_forgiven_has_its_time_from_then_on_heard_of_or_only_registered() {
     let mut followers = Followers::default();
-    let registered = |name: &str| Follower {
+    let registered = |name: &str| Registered {
         name: name.to_owned(),
         kind: SERVE,
         incarnation: 1,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::OnceCell;
 
-use super::message::Applied;
+use domain::change_log::Applied;
 
 /// The last of those questions, if it is under way.
 #[derive(Debug, Clone, Default)]

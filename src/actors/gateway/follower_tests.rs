@@ -19,9 +19,9 @@ use super::local_tests::granted;
 use super::state::State;
 use super::{keeper, locked, refiller, validator};
 use crate::change_feed::message::{
-    Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
+    Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
-use crate::change_feed::{Arrived, ChangeFeedHandle};
+use crate::change_feed::{Applied, Arrived, ChangeFeedHandle};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -6,10 +6,9 @@ use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 use super::{Frozen, text};
 use crate::change_feed::message::{
-    Applied, Heard, Heartbeat, How, Missing, Piece, Pull, PullBefore, Pulled, Snapshot, SnapshotOf,
-    WaitApplied,
+    Heard, Heartbeat, Piece, Pull, PullBefore, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
-use crate::change_feed::{FollowerAt, Positions, Standing};
+use crate::change_feed::{Applied, FollowerAt, How, Missing, Positions, Standing};
 
 #[test]
 fn pulls_keep_their_bytes() {

@@ -2,12 +2,15 @@
 //! entry, and number order is commit order.
 //!
 //! `follower` is what a gateway, a traffic manager or a portal's cache runs; `source` is the decision of whoever
-//! answers a pull from the database. Both are pure: drivers in `actors` move the messages, entries travel as whatever
+//! answers a pull from the database, `followers` whom it waits for. All are pure: drivers in `actors` move the messages, entries travel as whatever
 //! type implements [`Numbered`].
 
+mod applied;
 mod follower;
+mod followers;
 #[cfg(test)]
 mod properties;
+mod registered;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -16,7 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Entry;
 
+pub use applied::{Applied, How, Missing};
 pub use follower::{Effect, Follower, Input};
+pub use followers::{Followers, Heard, Word};
+pub use registered::Registered;
 pub use source::{Answer, Log, answer};
 
 /// A place in one history: the number of an entry and its UUID (PROTOCOLS C2). The same number with another UUID is

@@ -5,6 +5,7 @@
 //! | world | stand still | cut off | clocks | and |
 //! |---|---|---|---|---|
 //! | change log | followers | one way, both | of another pace | slow disks, pruning, restored backups |
+//! | followers | gateways, control planes | from each control plane or all, one way, both | paces up to a twentieth apart | slow databases, restored backups, followers that leave or are put back |
 //! | hold | founders | from where it is written down | hours off, of one pace; T lifted | lost disks, stops in order, an operator's word |
 //! | ledger | a gateway, as it takes a unit | | wrong, of another pace; T set back | slow disks, changed limits |
 //! | lease | everybody | | paces up to a twentieth apart | |
@@ -22,6 +23,17 @@ mod change_log_source;
 mod change_log_tests;
 mod change_log_truth;
 mod change_log_world;
+mod followers_control;
+mod followers_database;
+mod followers_faults;
+mod followers_feed;
+mod followers_gateways;
+mod followers_node;
+mod followers_plans;
+mod followers_registrar;
+mod followers_tests;
+mod followers_truth;
+mod followers_world;
 mod hold_faults;
 mod hold_operator;
 mod hold_tests;
@@ -209,6 +221,28 @@ pub(crate) enum Planted {
     LiftsGoUntold,
     /// A founder that is back with its disk goes by what it was told before, without asking (W3).
     KeptIsTrusted,
+    /// Nobody waits for a fenced follower (S3).
+    FencedAreNotWaitedFor,
+    /// How long a follower is fenced is told by the row, and another's clock (S3).
+    FenceAgeByRow,
+    /// An earlier life of a follower that speaks counts for the later one (S3, W1).
+    DisputeIgnored,
+    /// What was acknowledged stands in another history (C2).
+    AcknowledgedOutlivesItsHistory,
+    /// Where a newcomer pulls from counts as acknowledged, of whichever history that is (C2).
+    PullsAcknowledge,
+    /// Only a head that is lower than before tells of another history (C2).
+    HeadAloneTells,
+    /// A control plane that stood still holds it against its followers (W2).
+    ForgivesNothing,
+    /// Whoever goes on when cut off is not named once its fence is old (S3, S5).
+    ServeIsNotNamed,
+    /// Nor once it has left (S5).
+    LeftAreForgotten,
+    /// Whoever is registered and was not heard here yet is silent (S3).
+    StrangersAreSilent,
+    /// The head that a registration is answered with was read before it (S1).
+    HeadBeforeRegistered,
     /// How long an answer may be used is told by the clock of who gave it (V).
     EndsByAnothersClock,
 }

@@ -1,47 +1,14 @@
 //! Followers of the change log as all nodes of the control plane know them (S1, S3).
 
-use domain::serving_lease::{FollowerKind, WhenCutOff};
+use domain::change_log::Registered;
+use domain::serving_lease::FollowerKind;
 
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
-/// A follower that changes are waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Follower {
-    /// The name it follows under.
-    pub name: String,
-    /// What it follows for.
-    pub kind: FollowerKind,
-    /// The life of its node that it registered in (W1).
-    pub incarnation: u64,
-    /// When it registered last, milliseconds since the epoch.
-    pub registered_at_ms: i64,
-    /// Since when nobody waits for it any more, if so.
-    pub fenced_at_ms: Option<i64>,
-    /// When it left in order, if it did; it is fenced then.
-    pub left_at_ms: Option<i64>,
-}
-
 /// A registration is on its way for so long at most, milliseconds; more than any write may take.
 const ON_ITS_WAY_MS: i64 = 10_000;
-
-// === impl Follower ===
-
-impl Follower {
-    /// Whether it left in order and was not registered since, not even by a version that knows of no leaving.
-    #[must_use]
-    pub fn has_left(&self) -> bool {
-        self.left_at_ms.is_some() && self.fenced_at_ms.is_some()
-    }
-
-    /// Whether it left and serves nobody since, so that no change names it. One that may start without
-    /// a control plane is named until it is heard again.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        self.has_left() && self.kind != FollowerKind::Calls(WhenCutOff::Serve)
-    }
-}
 
 /// Registers a follower, anew when it is known; gives whether it did. A life that a later one has
 /// followed registers nobody, unless that one is fenced: the node may have been put back from a
@@ -134,7 +101,7 @@ pub async fn delete_fenced(write: &mut Write, before_ms: i64) -> Result<(), Stor
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
-pub async fn list(read: &mut Read) -> Result<Vec<Follower>, StoreError> {
+pub async fn list(read: &mut Read) -> Result<Vec<Registered>, StoreError> {
     let rows = read
         .all(sqlx::query(
             "SELECT name, kind, registered_at_ms, fenced_at_ms, incarnation, left_at_ms \
@@ -148,7 +115,7 @@ pub async fn list(read: &mut Read) -> Result<Vec<Follower>, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
-pub async fn find(read: &mut Read, name: &str) -> Result<Option<Follower>, StoreError> {
+pub async fn find(read: &mut Read, name: &str) -> Result<Option<Registered>, StoreError> {
     let query = sqlx::query(
         "SELECT name, kind, registered_at_ms, fenced_at_ms, incarnation, left_at_ms \
          FROM followers WHERE name = $1",
@@ -161,9 +128,9 @@ fn count(incarnation: u64) -> i64 {
     i64::try_from(incarnation).unwrap_or(i64::MAX)
 }
 
-fn of(row: &sqlx::any::AnyRow) -> Result<Follower, StoreError> {
+fn of(row: &sqlx::any::AnyRow) -> Result<Registered, StoreError> {
     let kind = row.text("kind")?;
-    Ok(Follower {
+    Ok(Registered {
         name: row.text("name")?,
         kind: FollowerKind::parse(&kind).ok_or_else(|| StoreError::Damaged {
             what: "follower",
@@ -174,31 +141,4 @@ fn of(row: &sqlx::any::AnyRow) -> Result<Follower, StoreError> {
         fenced_at_ms: row.optional_integer("fenced_at_ms")?,
         left_at_ms: row.optional_integer("left_at_ms")?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_was_registered_again_by_a_version_that_knows_of_no_leaving_is_there() {
-        let left = |kind, fenced_at_ms| Follower {
-            name: "one".to_owned(),
-            kind,
-            incarnation: 1,
-            registered_at_ms: 1,
-            fenced_at_ms,
-            left_at_ms: Some(7),
-        };
-        for kind in [
-            FollowerKind::Calls(WhenCutOff::Refuse),
-            FollowerKind::Calls(WhenCutOff::Serve),
-            FollowerKind::Policies,
-        ] {
-            // That version takes back the fence, and leaves the rest.
-            let again = left(kind, None);
-            assert!(!again.has_left() && !again.is_gone(), "{kind:?}");
-            assert!(left(kind, Some(7)).has_left(), "{kind:?}");
-        }
-    }
 }

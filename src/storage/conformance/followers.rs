@@ -1,9 +1,10 @@
 //! Followers of the change log, registered, fenced and forgotten.
 
+use domain::change_log::Registered;
 use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 use super::everywhere;
-use crate::apim::followers::{self, Follower};
+use crate::apim::followers;
 
 #[tokio::test]
 async fn a_follower_that_registered_meanwhile_is_not_fenced_and_registering_ends_a_fence() {
@@ -12,7 +13,7 @@ async fn a_follower_that_registered_meanwhile_is_not_fenced_and_registering_ends
             FollowerKind::Calls(WhenCutOff::Serve),
             FollowerKind::Calls(WhenCutOff::Refuse),
         );
-        let follower = |name: &str, kind, registered_at_ms, fenced_at_ms| Follower {
+        let follower = |name: &str, kind, registered_at_ms, fenced_at_ms| Registered {
             name: name.to_owned(),
             kind,
             incarnation: 2,

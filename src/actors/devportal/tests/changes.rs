@@ -8,7 +8,8 @@ use cluster::{Actor, Address, Asked, BoxError, Child, Door, child};
 
 use super::*;
 use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Applied, How, Missing, WaitApplied};
+use crate::change_feed::message::WaitApplied;
+use crate::change_feed::{Applied, How, Missing};
 
 /// How often a portal waited for its followers. All but the last of so many wait until that one
 /// does: a follower that lags, without its time.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use cluster::{Actor, Address, Asked, BoxError, Door, child};
 
 use super::*;
-use crate::change_feed::message::{Applied, WaitApplied};
+use crate::change_feed::Applied;
+use crate::change_feed::message::WaitApplied;
 
 fn shop() -> NewClient {
     NewClient {
