@@ -157,9 +157,9 @@ async fn a_follower_that_lives_by_the_boot_clock_holds_back_what_it_has_still_to
     commit(&bench.apim, &changes).await;
     let shared = SharedFollowers::default();
     let now_ms = now_ms(&bench);
-    shared.lock().unwrap().pulled("gw1", 3, now_ms);
+    shared.lock().unwrap().acknowledged("gw1", 3, 9, now_ms);
     let silent = now_ms - SILENT_MS;
-    shared.lock().unwrap().pulled("gw2", 2, silent);
+    shared.lock().unwrap().acknowledged("gw2", 2, 9, silent);
     let arguments = PrunerArguments {
         clock: bench.system.clock.clone(),
         apim: bench.apim.clone(),
