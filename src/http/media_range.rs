@@ -9,6 +9,8 @@ use crate::error::ApiError;
 
 /// What the paths of the Publisher, the Developer Portal and the Administration begin with.
 const CONTRACTS: &str = "/api/am/";
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
 
 /// One item of `Accept`: a media type, or a range of them.
 struct Range {
@@ -41,11 +43,17 @@ pub(crate) fn unless_unwanted(accept: Option<&str>, response: Response) -> Respo
     let kind = response.headers().get(CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok());
     match (accept, kind) {
-        (Some(accept), Some(kind)) if response.status().is_success() && !admits(accept, kind) => {
+        (Some(accept), Some(kind)) if response.status().is_success() && !takes(accept, kind) => {
             ApiError::not_acceptable(kind).into_response()
         }
         _ => response,
     }
+}
+
+/// Whether a caller with this `Accept` takes it. The contracts declare JSON for a description, which is given back as it
+/// was uploaded: who asks for what they declare gets it in YAML as well.
+fn takes(accept: &str, content_type: &str) -> bool {
+    admits(accept, content_type) || content_type == YAML && admits(accept, JSON)
 }
 
 /// Whether an `Accept` takes a `Content-Type`. An empty one takes anything, and so does one that is malformed:

@@ -102,7 +102,10 @@ async fn a_description_is_what_its_bytes_are_to_who_takes_that_and_406_to_others
     put.expect(200);
     let as_yaml = taking(&path, "application/json, application/yaml;q=0.5").await;
     assert_eq!(as_yaml.expect(200).text(), yaml);
-    assert_unwanted(&taking(&path, "application/json").await, "application/yaml");
+    // What the contract declares.
+    let declared = taking(&path, "application/json").await;
+    assert_eq!(declared.expect(200).text(), yaml);
+    assert_unwanted(&taking(&path, "application/xml").await, "application/yaml");
     node.deploy(&token, &api).await;
     let portal = format!("{DEVPORTAL}/apis/{api}/swagger");
     taking(&portal, "application/json").await.expect(200);
