@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cluster::{Trio, members, options};
-use crate::shards::{owned_by, run};
+use crate::shards::{metric, owned_by, run};
 use crate::support::eventually;
 use crate::support::node::Node;
 
+const LOST: &str = "headgate_view_lost_shards";
 const GIVEN_UP: &str = "what a node held of lost shards is given up";
 
 /// Until this one sees another as down.
@@ -56,6 +57,10 @@ async fn who_held_lost_shards_together_are_forgotten_one_after_the_other_and_win
     .await;
     let before = trio.upstream.count();
     assert!(before <= 9, "{before}");
+    assert!(metric(&third, LOST).await > 0.0);
+    let (code, told, said) = run(&trio.gateway, &["shards"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(told.contains("lost"), "{told}");
     let forget = |node: &str| run(&trio.gateway, &["cluster", "forget", node, "--yes"]);
     let (code, told, said) = forget("tm1");
     assert_eq!(code, Some(0), "{said}");
@@ -71,6 +76,7 @@ async fn who_held_lost_shards_together_are_forgotten_one_after_the_other_and_win
     while trio.call(&access).await == 200 {
         assert!(trio.upstream.count() < before + 9, "no limit any more");
     }
+    assert_eq!(metric(&third, LOST).await, 0.0);
     // What it held went with the first; said again it is so.
     for _ in 0..2 {
         let (code, told, said) = forget("tm2");

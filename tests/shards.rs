@@ -34,7 +34,7 @@ pub async fn owned_by(node: &Node, names: &[&str]) {
     .await;
 }
 
-async fn metric(node: &Node, series: &str) -> f64 {
+pub async fn metric(node: &Node, series: &str) -> f64 {
     let told = node.get("/metrics").bearer(&node.operator()).send().await;
     let told = told.expect(200).text();
     let mut lines = told.lines().filter_map(|line| line.rsplit_once(' '));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::cluster::{Cluster, GATEWAYS, MANAGERS};
+use super::cluster::{Cluster, GATEWAYS};
 use crate::support::node::Node;
 
 /// A node that waited for longer than this, and several times longer than it ran, had no machine to run on.
@@ -50,13 +50,17 @@ impl Cluster {
                     of_others.then_some(blame)
                 }));
             }
-            let is_of_counters = [MANAGERS, GATEWAYS].concat().contains(&name);
+            let is_of_counters = is_manager(name) || GATEWAYS.contains(&name);
             if is_of_counters && node.pid() == place.pid {
                 all.extend(starved(name, place));
             }
         }
         all
     }
+}
+
+fn is_manager(name: &str) -> bool {
+    name.starts_with("tm")
 }
 
 /// What a node said since of others, and of itself.
@@ -66,7 +70,6 @@ fn blames(
     since: &Place,
 ) -> impl Iterator<Item = (Option<String>, String)> {
     let log = node.log().get(since.log..).unwrap_or_default().to_owned();
-    let is_manager = |name: &str| MANAGERS.contains(&name);
     let lines = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());

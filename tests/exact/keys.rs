@@ -23,6 +23,13 @@ pub enum Window {
     Short,
     Hours,
     Days,
+    /// Of the calendar.
+    Months,
+    Years,
+    /// Of hours that end with each call.
+    SlidingHours,
+    /// Of hours, in which what was taken comes back little by little.
+    BucketOfHours,
     /// Of minutes that end with each call: what a run's calls took comes back long after it.
     Sliding,
     /// Of minutes, in which what was taken comes back little by little.
@@ -94,7 +101,9 @@ impl Key {
         let shortest_s = seconds * counts.start();
         let took_s = self.made.elapsed().as_secs() + 1;
         match self.window {
-            Window::Bucket => self.limit + (self.limit * took_s).div_ceil(shortest_s),
+            Window::Bucket | Window::BucketOfHours => {
+                self.limit + (self.limit * took_s).div_ceil(shortest_s)
+            }
             _ => self.limit,
         }
     }
@@ -116,17 +125,20 @@ impl Window {
     const fn lengths(self) -> (&'static str, u64, RangeInclusive<u64>) {
         match self {
             Self::Short | Self::Sliding | Self::Bucket => ("min", 60, 30..=59),
-            Self::Hours => ("hour", 3_600, 1..=12),
+            Self::Hours | Self::SlidingHours | Self::BucketOfHours => ("hour", 3_600, 1..=12),
             Self::Days => ("day", 86_400, 2..=9),
+            // Seldom over in any run, and by this not seen.
+            Self::Months => ("month", 28 * 86_400, 7..=7),
+            Self::Years => ("year", 365 * 86_400, 3..=3),
         }
     }
 
     /// As a policy of resources is told how to count.
     fn kind(self) -> Option<&'static str> {
         match self {
-            Self::Short | Self::Hours | Self::Days => None,
-            Self::Sliding => Some("sliding"),
-            Self::Bucket => Some("bucket"),
+            Self::Sliding | Self::SlidingHours => Some("sliding"),
+            Self::Bucket | Self::BucketOfHours => Some("bucket"),
+            _ => None,
         }
     }
 }

@@ -17,6 +17,7 @@ mod load;
 mod random;
 mod report;
 mod restarts;
+mod sizes;
 mod traffic_managers;
 mod two_at_once;
 mod whole;

@@ -11,6 +11,10 @@ const LONG: &Limits = &[
     (10, Window::Hours),
     (3, Window::Days),
     (1, Window::Hours),
+    (100, Window::Months),
+    (3, Window::Years),
+    (100, Window::SlidingHours),
+    (100, Window::BucketOfHours),
 ];
 /// A unit that each gateway held, and what was noted ahead.
 const LOST: Least = Least::But {

@@ -11,10 +11,10 @@ use super::whole::{SPAN, twice};
 
 /// Who joins is heard for some seconds before it is in a view.
 const OF_A_JOIN: Duration = Duration::from_secs(9);
-/// Longer than after which who stands still is evicted; `HEADGATE_EXACT_PAUSE_S` says how much longer.
+/// Longer than after which who stands still is evicted, and than anybody waits for its word; `HEADGATE_EXACT_PAUSE_S` says how much longer.
 const PAUSE_S: u64 = 4;
 
-fn pause() -> Duration {
+pub fn pause() -> Duration {
     let seconds = std::env::var("HEADGATE_EXACT_PAUSE_S").ok();
     let seconds = seconds.map(|seconds| seconds.parse().expect("seconds"));
     Duration::from_secs(seconds.unwrap_or(PAUSE_S))
@@ -32,6 +32,8 @@ async fn a_killed_owner_grants_no_unit_twice_and_fails_no_call() {
         run.harms(&pair.owner);
         cluster.kill(&pair.owner);
         let mut told = load.end().await;
+        // Under the load itself, and not only by whoever comes when all is well again.
+        report.judge(&cluster, &run, &keys, &told, Least::Nearly);
         // Its shards come back to it, and what was counted meanwhile with them.
         cluster.begin(&[&pair.owner]).await;
         cluster.until_whole().await;

@@ -16,7 +16,7 @@ struct Fault {
     test: &'static str,
 }
 
-const FAULTS: [Fault; 18] = [
+const FAULTS: [Fault; 20] = [
     fault(
         "healthy",
         "whole::limits_are_given_out_to_the_last_unit_and_no_further_by_three_gateways",
@@ -28,6 +28,14 @@ const FAULTS: [Fault; 18] = [
     fault(
         "owner paused",
         "traffic_managers::an_owner_that_stood_still_and_goes_on_grants_nothing_of_what_is_anothers_now",
+    ),
+    fault(
+        "owner of two killed",
+        "sizes::one_of_two_goes_on_alone_beside_a_witness_and_grants_no_unit_twice",
+    ),
+    fault(
+        "owner of five killed",
+        "sizes::five_lose_an_owner_and_grant_no_unit_twice",
     ),
     fault("owner leaves", MOVES),
     fault("owner joins", MOVES),

@@ -21,8 +21,3 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {kind: traffic, values: trafficManager, roles: traffic-manager, ready: {path: /readyz, port: management, scheme: HTTPS}}
 - {kind: gateway, values: gateways, roles: gateway, ready: {path: /_headgate/readyz, port: http, scheme: HTTP}}
 {{- end }}
-
-{{/* Where the first node of the control plane is dialed. */}}
-{{- define "headgate.first" -}}
-{{ include "headgate.name" . }}-control-0.{{ include "headgate.name" . }}-control.{{ .Release.Namespace }}.svc:4370
-{{- end }}
