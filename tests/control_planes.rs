@@ -147,7 +147,7 @@ async fn one_stands_still(nodes: [&Node; 2], held: &Subscribed, gateway: &Node) 
 }
 
 /// How a control plane of these databases is started, by its name, its roles and its seeds.
-fn starts(apim: String, shared: String) -> impl Fn(&str, &str, &str) -> Options {
+pub fn starts(apim: String, shared: String) -> impl Fn(&str, &str, &str) -> Options {
     move |name, roles, seeds| {
         let mut options = options(name, roles, seeds);
         set(&mut options, "HEADGATE__DATABASE__APIM__URL", &apim);

@@ -94,6 +94,7 @@ mod shards;
 mod socket_ends;
 mod socket_tokens;
 mod spellings;
+mod splits;
 mod stale;
 mod start;
 mod streams;

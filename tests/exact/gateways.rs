@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cluster::{Cluster, GATEWAYS, Setup};
 use super::keys::{Limits, MIXED, Window};
 use super::report::{Least, Report};
-use super::traffic_managers::pause;
+use super::traffic_managers::pause_length;
 use super::whole::{SPAN, twice};
 
 /// What a gateway may take with it: its lease, which is a two-hundredth or, in a young window, a hundredth, what it has asked
@@ -43,12 +43,12 @@ async fn a_gateway_that_dies_takes_its_leases_with_it_and_one_that_stood_still_u
 
         let keys = cluster.keys(&mut pause, MIXED).await;
         let gateway = *pause.random.one_of(&GATEWAYS);
-        let load = cluster.offer(&keys, &mut pause.random, SPAN + pause(), twice);
+        let load = cluster.offer(&keys, &mut pause.random, SPAN + pause_length(), twice);
         let moment = pause.random.between(Duration::ZERO, SPAN / 2);
         tokio::time::sleep(moment).await;
         pause.harms(gateway);
         cluster.pause(gateway);
-        tokio::time::sleep(pause()).await;
+        tokio::time::sleep(pause_length()).await;
         cluster.go_on(gateway);
         let mut told = load.end().await;
         told.add(cluster.offer_rest(&keys, &mut pause).await);

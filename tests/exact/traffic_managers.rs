@@ -14,7 +14,7 @@ const OF_A_JOIN: Duration = Duration::from_secs(9);
 /// Longer than after which who stands still is evicted, and than anybody waits for its word; `HEADGATE_EXACT_PAUSE_S` says how much longer.
 const PAUSE_S: u64 = 4;
 
-pub fn pause() -> Duration {
+pub fn pause_length() -> Duration {
     let seconds = std::env::var("HEADGATE_EXACT_PAUSE_S").ok();
     let seconds = seconds.map(|seconds| seconds.parse().expect("seconds"));
     Duration::from_secs(seconds.unwrap_or(PAUSE_S))
@@ -51,11 +51,11 @@ async fn an_owner_that_stood_still_and_goes_on_grants_nothing_of_what_is_another
         let keys = cluster.keys(&mut run, MIXED).await;
         let pair = cluster.pair(keys.keys[0].shard).await;
         // Calls come while it stands still, when it goes on, and after that.
-        let span = pause() + SPAN;
+        let span = pause_length() + SPAN;
         let load = cluster.offer(&keys, &mut run.random, span, twice);
         let moment = run.random.between(Duration::ZERO, SPAN / 2);
         tokio::time::sleep(moment).await;
-        let until = Instant::now() + pause();
+        let until = Instant::now() + pause_length();
         run.harms(&pair.owner);
         cluster.pause(&pair.owner);
         tokio::time::sleep_until(until).await;
