@@ -12,9 +12,9 @@ use domain::serving_lease::{FollowerKind, WhenCutOff};
 use storage::apim::{change_log, followers};
 
 use super::actor::{Feed, FeedArguments, FeedMessage};
-use super::message::{Pulled, WaitApplied};
+use super::message::{Heartbeat, Pulled, WaitApplied};
 use super::pruner::{Prune, Pruner, PrunerArguments};
-use super::registrar::{Registrar, RegistrarArguments};
+use super::registrar::{Registrar, RegistrarArguments, RegistrarMessage};
 use super::tests::{Bench, bench, commit, entries, pull, user_changed};
 use super::{SharedFollowers, boot_ms};
 
@@ -72,13 +72,26 @@ async fn a_feed_that_stood_still_fences_nobody_whom_it_could_not_hear() {
             clock: arguments.clock,
             apim: arguments.apim,
             followers: Arc::clone(&shared),
-            registrar,
+            registrar: registrar.clone(),
         };
         let (feed, child) = child::<Feed>(&bench.system, "another feed", arguments);
         let root = start_root(&bench.system, vec![fences, child])
             .await
             .unwrap();
         ticks(&feed, 1).await;
+        // What it was told to fence by then is done, and judges nobody by what is put in here.
+        let request = Heartbeat {
+            follower: "gw0".to_owned(),
+            incarnation: 1,
+            kind: SERVE,
+            n: 0,
+            uuid: String::new(),
+            leaves: false,
+        };
+        let asked = registrar.ask(Duration::from_secs(20), |reply| {
+            RegistrarMessage::Heard(Asked { request, reply })
+        });
+        assert!(asked.await.is_ok());
         // Nothing else runs on this thread until the next wait.
         let began_ms = now_ms(&bench);
         {
