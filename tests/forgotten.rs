@@ -118,6 +118,8 @@ async fn who_held_lost_shards_together_are_forgotten_one_after_the_other_and_win
 async fn an_order_to_forget_goes_on_and_is_told_of_though_whoever_gave_it_has_gone() {
     let mut trio = Trio::start().await;
     owned_by(&trio.gateway, &["tm1"]).await;
+    let (code, _, said) = run(&trio.control, &["cluster", "voters", "set", "tm1"]);
+    assert_eq!(code, Some(0), "{said}");
     trio.gateway.kill();
     sees_down(&trio.control, "gw1").await;
     sees_down(&trio.traffic, "gw1").await;

@@ -31,13 +31,13 @@ async fn a_killed_owner_grants_no_unit_twice_and_fails_no_call() {
         load.moment(&mut run.random).await;
         run.harms(&pair.owner);
         cluster.kill(&pair.owner);
-        let mut told = load.end().await;
         // Under the load itself, and not only by whoever comes when all is well again.
+        let told = load.end().await;
         report.judge(&cluster, &run, &keys, &told, Least::Nearly);
         // Its shards come back to it, and what was counted meanwhile with them.
         cluster.begin(&[&pair.owner]).await;
         cluster.until_whole().await;
-        told.add(cluster.offer_rest(&keys, &mut run).await);
+        let told = cluster.offer_rest(&keys, &mut run).await;
         report.judge(&cluster, &run, &keys, &told, Least::Nearly);
     }
     report.finish();

@@ -13,7 +13,8 @@ use storage::apim::retired_nodes;
 use super::claiming::ClaimsArguments;
 use super::message::{Retire, Retired};
 
-/// So many nodes are retired within a [`WHILE`] at most: more than an operator forgets, and too few to fill a database.
+/// So many nodes are retired within a [`WHILE`] at most: more than an operator forgets. A member that was taken over can
+/// have as many rows written, and keep an operator from forgetting others, until it is forgotten itself.
 const MOST: u32 = 64;
 const WHILE: Duration = Duration::from_secs(60);
 

@@ -278,8 +278,8 @@ impl Cell {
     }
 
     /// The most a lease may get now: max(1, limit / 200), twice that only while the window is young and the gateway
-    /// comes back for more, less near the limit, where others may need the rest (L7). It is what a gateway that is killed takes
-    /// with it, so that 99 % of the limit stay for the others.
+    /// comes back for more, less near the limit, where others may need the rest (L7). A gateway that is killed takes it
+    /// with it, and what it still had of the one before.
     fn lease_size(&self, granted: u64, now_ms: i64) -> u64 {
         let chunk = self.quota.chunk();
         let elapsed = now_ms.saturating_sub(self.window.start_ms);

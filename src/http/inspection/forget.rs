@@ -157,11 +157,12 @@ fn unknown(node: &Node) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, 404, "Not Found", told)
 }
 
-/// Whether the control plane had heard of a node, which followed its change log or was retired before; none where it does not
-/// say so of both.
+/// Whether the control plane had heard of a node, which followed its change log, was admitted with a token or was retired
+/// before; none where it does not say so of all.
 fn was_known(follows: Option<bool>, looked_up: &Result<LookedUp, String>) -> Option<bool> {
     match (follows, looked_up) {
         (Some(true), _) | (_, Ok(LookedUp::Retired)) => Some(true),
+        (_, Ok(LookedUp::Admitted(times))) if *times > 0 => Some(true),
         (Some(false), Ok(LookedUp::Admitted(_))) => Some(false),
         (None, _) | (_, Err(_)) => None,
     }
@@ -410,19 +411,21 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_was_retired_is_known_though_everybody_else_has_forgotten_it() {
+    fn a_node_that_was_admitted_or_retired_is_known_though_everybody_else_has_forgotten_it() {
         let retired = Ok(LookedUp::Retired);
         let admitted = Ok(LookedUp::Admitted(1));
+        let never = Ok(LookedUp::Admitted(0));
         let unsaid = Err("no answer".to_owned());
-        for looked_up in [&retired, &admitted, &unsaid] {
+        for looked_up in [&retired, &admitted, &never, &unsaid] {
             assert_eq!(was_known(Some(true), looked_up), Some(true));
         }
         for follows in [Some(false), None] {
             assert_eq!(was_known(follows, &retired), Some(true));
+            assert_eq!(was_known(follows, &admitted), Some(true));
             assert_eq!(was_known(follows, &unsaid), None);
         }
-        assert_eq!(was_known(Some(false), &admitted), Some(false));
-        assert_eq!(was_known(None, &admitted), None);
+        assert_eq!(was_known(Some(false), &never), Some(false));
+        assert_eq!(was_known(None, &never), None);
     }
 
     #[test]
