@@ -8,13 +8,12 @@ use super::report::{Least, Report};
 const TWO: &[&str] = &["tm1", "tm2"];
 const FIVE: &[&str] = &["tm1", "tm2", "tm3", "tm4", "tm5"];
 
-async fn owners_die(managers: &'static [&'static str], fault: &'static str) {
+async fn owners_die(managers: &'static [&'static str], mut report: Report) {
     let setup = Setup {
         managers,
         ..Setup::default()
     };
     let mut cluster = Cluster::start(setup).await;
-    let mut report = Report::new(fault);
     for mut run in report.runs() {
         let keys = cluster.keys(&mut run, MIXED).await;
         let pair = cluster.pair(keys.keys[0].shard).await;
@@ -33,10 +32,10 @@ async fn owners_die(managers: &'static [&'static str], fault: &'static str) {
 
 #[tokio::test]
 async fn one_of_two_goes_on_alone_beside_a_witness_and_grants_no_unit_twice() {
-    owners_die(TWO, "owner of two killed").await;
+    owners_die(TWO, Report::new("owner of two killed")).await;
 }
 
 #[tokio::test]
 async fn five_lose_an_owner_and_grant_no_unit_twice() {
-    owners_die(FIVE, "owner of five killed").await;
+    owners_die(FIVE, Report::new("owner of five killed")).await;
 }

@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_test_of_two_faults_runs_once_and_a_fault_that_is_none_is_named_with_those_that_are() {
         assert_eq!(tests(Some("owner joins")).unwrap(), [MOVES]);
-        assert_eq!(tests(None).unwrap().len(), 11);
+        assert_eq!(tests(None).unwrap().len(), 13);
         let error = tests(Some("moon")).unwrap_err().to_string();
         assert!(error.contains("owner killed"), "{error}");
     }

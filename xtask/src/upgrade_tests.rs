@@ -1,9 +1,17 @@
 //! What the Debian package's upgrade does with nodes that run, by its own script before a service manager of the test's.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+/// By another process: were it open here, a program that another test starts at this moment would hold it open as well, and
+/// nobody may run what somebody writes.
+fn write_program(path: &Path, script: &str) {
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""]);
+    let written = shell.arg(path).arg(script).status();
+    assert!(written.unwrap().success(), "{}", path.display());
+}
 
 /// Units that run, in the order in which they are listed.
 const UNITS: [&str; 3] = [
@@ -80,9 +88,7 @@ impl Machine {
             ("chown", NOTHING),
             ("chmod", NOTHING),
         ] {
-            let path = root.join("bin").join(name);
-            fs::write(&path, script).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            write_program(&root.join("bin").join(name), script);
         }
         Self(root)
     }
