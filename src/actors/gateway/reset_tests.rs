@@ -10,11 +10,17 @@ use crate::traffic_manager::{DEADLINE, KeyChange, KeyChanged, Node, Tidings, key
 
 /// What is granted of a key after a reset of it, and who was not heard of it.
 async fn reset(node: &Node, key: &ThrottleKey) -> (u64, Vec<String>) {
-    let changed = node.change_key(key, KeyChange::Reset).await;
-    let KeyChanged::Changed { count, unheard } = changed else {
-        panic!("{changed:?}");
-    };
-    (count.granted, unheard)
+    let deadline = node.system.clock.monotonic() + DEADLINE;
+    loop {
+        match node.change_key(key, KeyChange::Reset).await {
+            KeyChanged::Changed { count, unheard } => return (count.granted, unheard),
+            // A node that has just started may not have the policies yet.
+            KeyChanged::NotCounted if node.system.clock.monotonic() < deadline => {
+                tokio::task::yield_now().await;
+            }
+            changed => panic!("{changed:?}"),
+        }
+    }
 }
 
 #[tokio::test]
