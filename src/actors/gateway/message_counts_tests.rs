@@ -127,6 +127,11 @@ async fn what_calls_of_many_keys_of_a_shard_want_while_a_question_is_under_way_t
     for key in &keys {
         gateway.until(key, |slot| slot.line.units() > 0).await;
     }
+    let deadline = gateway.now_ms() + 20_000;
+    while owner.messages() == 0 {
+        assert!(gateway.now_ms() < deadline, "nothing is asked for");
+        tokio::task::yield_now().await;
+    }
     assert_eq!(owner.messages(), 1, "one is under way, all others wait");
     drop(shut);
     let called = calls.join_all().await;
