@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cluster::{Address, spawn_named};
+use cluster::{Address, AskError, spawn_named};
 use domain::change_log::{Input, Position};
 use tokio::task::JoinHandle;
 
@@ -68,8 +68,8 @@ impl Transfer {
                     let asking = feed.piece(of, &cursor);
                     match waited_for(asking, &me, || Waits::Piece { transfer }).await {
                         Ok(part) => break part,
-                        // The log may not go on from what came: then the machine begins anew.
-                        Err(error) if index > 0 => {
+                        // The log may not go on from what came: then the machine begins anew. A version before stays one.
+                        Err(error) if index > 0 || error == AskError::Unsupported => {
                             return tracing::warn!(%error, "a piece of a snapshot did not come");
                         }
                         Err(error) => {
