@@ -22,7 +22,7 @@ const WAITED_MOST: Duration = Duration::from_secs(4);
 /// Asks of a node that are under way.
 const IN_FLIGHT: &str = "headgate_cluster_asks_in_flight";
 /// Its probes that got no answer.
-const FAILED: &str = "headgate_cluster_probes_failed_total";
+pub const FAILED: &str = "headgate_cluster_probes_failed_total";
 
 /// How far its followers are behind.
 const BEHIND: &str = "headgate_follower_behind_changes{";

@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 
 use super::eventually;
 
+/// Its id: greater than any, so that it is the one who dials.
+pub const FLOODER: &str = "zz-flooder";
 /// The group that routers of nodes join.
 const ROUTERS: &str = "headgate.routers";
 
@@ -44,29 +46,34 @@ impl ractor::Message for Raw {
 }
 
 pub struct Flooder {
+    pub member: Member,
     router: ActorRef<Raw>,
-    _root: Root,
+    root: Root,
 }
 
 impl Flooder {
     /// Joins the cluster of the node at `seed`; it is dialed at `advertised`, behind which `listener` is.
-    pub async fn join(seed: &str, advertised: &str, listener: TcpListener) -> Self {
+    pub async fn join(
+        seed: &str,
+        (advertised, listener): (&str, TcpListener),
+        security: Security,
+    ) -> Self {
         let system = System::new(Clock::system(), false);
-        let cluster = Cluster::new(Member {
-            // Greater than any, so that it is the one who dials.
-            id: "zz-flooder".to_owned(),
+        let member = Member {
+            id: FLOODER.to_owned(),
             incarnation: 1,
             life: 77,
             name: "flooder".to_owned(),
             address: advertised.to_owned(),
             roles: Vec::new(),
             facts: Vec::new(),
-        });
+        };
+        let cluster = Cluster::new(member.clone());
         let settings = NodeSettings {
             listener: Arc::new(listener),
             cluster: String::new(),
             seeds: vec![seed.to_owned()],
-            security: Security::Plain { anywhere: false },
+            security,
             timing: Timing::default(),
             protocol: PROTOCOL_BEFORE,
             told: Arc::new(|_| {}),
@@ -79,9 +86,20 @@ impl Flooder {
             all.find(|cell| !cell.get_id().is_local())
         });
         Self {
+            member,
             router: router.await.into(),
-            _root: root.expect("it runs"),
+            root: root.expect("it runs"),
         }
+    }
+
+    /// Nothing of it is left for the next one to meet, for groups are those of a process.
+    pub async fn ends(self) {
+        self.root.stop(Duration::from_secs(5)).await;
+        eventually(20, "it has gone", || async {
+            let left = ractor::pg::get_members(&ROUTERS.to_owned());
+            left.is_empty().then_some(())
+        })
+        .await;
     }
 
     /// Asks and waits for the answer; none when that does not come.
