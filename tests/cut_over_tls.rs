@@ -7,8 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::cluster::{members, options};
 use crate::cluster_tls::metric;
-use crate::failure_detection::FAILED;
-use crate::hostile_cluster::resident_kib;
+use crate::failure_detection::{FAILED, resident_kib};
 use crate::membership::shown;
 use crate::speech::Speech;
 use crate::support::eventually;

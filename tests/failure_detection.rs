@@ -294,7 +294,8 @@ async fn are_silent(node: &Node, length: usize, bounds: &[(u64, u64)]) {
     assert!(is_in_time, "{silent:?} of {bounds:?}");
 }
 
-fn resident_kib(node: &Node) -> u64 {
+/// Memory of a node that is no file's.
+pub fn resident_kib(node: &Node) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()));
     let status = status.expect("it runs");
     let line = status

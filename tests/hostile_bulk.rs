@@ -16,45 +16,13 @@ const KEPT_KIB: u64 = 8 * 1024;
 const ROUNDS: usize = 20;
 
 /// An ask as it lies on such a connection.
-fn frame(bytes: &[u8]) -> Vec<u8> {
+pub fn frame(bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).expect("a length");
     let mut frame = length.to_be_bytes().to_vec();
     frame.extend(1_000_u32.to_be_bytes());
     frame.extend(7_u64.to_be_bytes());
     frame.extend(bytes);
     frame
-}
-
-/// What is no ask, so often, over connections that are opened so: each is counted, and ends its connection. What comes whole
-/// is answered.
-pub async fn no_asks_end_it(control: &Node, rounds: usize, opened: impl AsyncFn() -> Stranger) {
-    let mut beyond = 0x7fff_ffff_u32.to_be_bytes().to_vec();
-    beyond.extend([0; 12]);
-    let unknown = frame(&message(0x7777, 1, &[]));
-    let rows = [
-        (unknown.clone(), true),
-        (frame(b"no message"), true),
-        (beyond, false),
-        (noise(), false),
-        (unknown[..20].to_vec(), false),
-    ];
-    for _ in 0..rounds {
-        for (row, is_answered) in &rows {
-            let before = metric(control, TURNED_DOWN).await;
-            // The member's own asks may open another connection meanwhile, which is the only one then.
-            eventually(10, "it is closed on and counted", || async {
-                let mut member = opened().await;
-                member.send(row).await;
-                member.ends().await;
-                let said = member.closed().await;
-                // Not understood, and the next ask may be.
-                let expected = is_answered.then_some(&5);
-                let counted = metric(control, TURNED_DOWN).await > before;
-                (counted && said.last() == expected).then_some(())
-            })
-            .await;
-        }
-    }
 }
 
 /// The connection, as the member opened it itself.
@@ -76,8 +44,34 @@ async fn what_is_no_ask_over_a_members_second_connection_is_counted_told_once_an
     let mut of_gateway = options("gw1", "gateway", &at);
     of_gateway.unready = true;
     let (gateway, _) = net.node("gw1", of_gateway).await;
+    let mut beyond = 0x7fff_ffff_u32.to_be_bytes().to_vec();
+    beyond.extend([0; 12]);
+    let unknown = frame(&message(0x7777, 1, &[]));
+    let rows = [
+        (unknown.clone(), true),
+        (frame(b"no message"), true),
+        (beyond, false),
+        (noise(), false),
+        (unknown[..20].to_vec(), false),
+    ];
     let resident = resident_kib(&control);
-    no_asks_end_it(&control, ROUNDS, async || opened(&control, &net).await).await;
+    for _ in 0..ROUNDS {
+        for (row, is_answered) in &rows {
+            let before = metric(&control, TURNED_DOWN).await;
+            // The member's own asks may open another connection meanwhile, which is the only one then.
+            eventually(10, "it is closed on and counted", || async {
+                let mut member = opened(&control, &net).await;
+                member.send(row).await;
+                member.ends().await;
+                let said = member.closed().await;
+                // Not understood, and the next ask may be.
+                let expected = is_answered.then_some(&5);
+                let counted = metric(&control, TURNED_DOWN).await > before;
+                (counted && said.last() == expected).then_some(())
+            })
+            .await;
+        }
+    }
     let kept = resident_kib(&control).saturating_sub(resident);
     assert!(kept < KEPT_KIB, "{kept} KiB more");
     for node in [&control, &gateway] {

@@ -10,6 +10,8 @@ use cluster::{PROTOCOL, PROTOCOL_BEFORE};
 use crate::cluster::{CONTROL, members, options};
 use crate::cluster_tls::{founder, joining, metric, token};
 use crate::support::eventually;
+use crate::support::flooder::Flooder;
+use crate::support::net::{Fault, Net};
 use crate::support::node::Node;
 use crate::support::stranger::{
     self, BULK, HELLO, JOIN, SPOKEN, Stranger, bulk_hello, hello, message,
@@ -18,7 +20,7 @@ use crate::support::stranger::{
 /// Connections at a time that say nothing.
 const IDLE: usize = 1_000;
 /// Resident memory that all strangers together may leave behind, KiB. An allocator keeps some.
-pub const KEPT_KIB: u64 = 16 * 1024;
+const KEPT_KIB: u64 = 16 * 1024;
 
 /// Two members, one of which is dialed by strangers.
 pub struct Pair {
@@ -63,11 +65,11 @@ impl Pair {
         }
     }
 
-    pub fn resident_kib(&self) -> u64 {
+    fn resident_kib(&self) -> u64 {
         resident_kib(&self.control)
     }
 
-    pub async fn turned_away(&self) -> u64 {
+    async fn turned_away(&self) -> u64 {
         metric(&self.control, "headgate_cluster_turned_away_total").await
     }
 
@@ -95,7 +97,7 @@ impl Pair {
     }
 
     /// What came at the port is told once a minute for each reason, not for each.
-    pub fn tells_once(&self) {
+    fn tells_once(&self) {
         let told = stranger::told(&self.control);
         let is_in_short = told.values().all(|count| (1..=3).contains(count));
         assert!(is_in_short && !told.is_empty(), "{told:?}");
@@ -319,4 +321,180 @@ async fn without_a_certificate_nothing_but_joining_is_heard() {
         stranger.send(&hello("stranger", SPOKEN)).await;
         assert!(stranger.closed().await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_member_that_sends_a_frame_without_end_or_nothing_at_all_is_let_go() {
+    let pair = Pair::in_the_clear().await;
+    let (resident, counted) = (pair.resident_kib(), pair.turned_away().await);
+    for (id, bytes) in [
+        ("endless", &u64::MAX.to_be_bytes()[..]),
+        ("noisy", &noise()),
+        ("silent", &[]),
+    ] {
+        let mut member = pair.greeted().await;
+        member.send(&hello(id, SPOKEN)).await;
+        let answer = member.next().await;
+        assert_eq!(answer.get(8), Some(&0), "welcome: {answer:?}");
+        member.send(bytes).await;
+        member.closed().await;
+    }
+    crate::support::eventually(10, "all are counted", || async {
+        (pair.turned_away().await >= counted + 3).then_some(())
+    })
+    .await;
+    pair.tells_once();
+    let kept = pair.resident_kib().saturating_sub(resident);
+    assert!(kept < KEPT_KIB, "{kept} KiB more");
+    for node in [&pair.control, &pair.traffic] {
+        let members = members(node).await;
+        let up = members.iter().filter(|(_, health)| health == "up");
+        assert_eq!(up.count(), 2, "{members:?}");
+    }
+}
+
+/// Asks of a round of the flood.
+const ROUND: usize = 6;
+/// Rounds.
+const ROUNDS: usize = 3_000;
+/// Those of them that are under way together: more asks than a node may have.
+const AT_ONCE: usize = 250;
+/// What a node says of itself.
+const ABOUT: u16 = 65_011;
+const ACTORS: u16 = 65_013;
+const PROBE: u16 = 65_010;
+const SNAPSHOT: u16 = 0x0302;
+
+/// Two members, and one that asks without end and is reached through a net.
+struct Flooded {
+    net: Net,
+    control: Node,
+    traffic: Node,
+    flooder: Flooder,
+}
+
+impl Flooded {
+    async fn start() -> Self {
+        let net = Net::start();
+        let (control, at) = net.node("cp1", options("cp1", CONTROL, "")).await;
+        let traffic = Node::start_with(options("tm1", "traffic-manager", &at)).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let own = net.place("flooder");
+        net.aim(&own, &listener.local_addr().expect("a port").to_string());
+        let flooder = Flooder::join(&at, &own, listener).await;
+        let flooded = Self {
+            net,
+            control,
+            traffic,
+            flooder,
+        };
+        eventually(10, "it is answered", || async {
+            let key = flooded.net.key("cp1", "flooder");
+            let answer = flooded.flooder.ask(&message(ABOUT, 2, &[]), key).await?;
+            (answer.len() > 1).then_some(())
+        })
+        .await;
+        flooded
+    }
+
+    /// What is served, what is not understood, and what came by no known connection; so often.
+    fn flood(&self, rounds: usize) {
+        let key = self.net.key("cp1", "flooder").expect("a member");
+        let about = message(ABOUT, 2, &[]);
+        let asks = [
+            (message(PROBE, 1, &[]), Some(key)),
+            (about.clone(), Some(key)),
+            // A piece of a snapshot of everything, whose answer is larger by far.
+            (message(SNAPSHOT, 2, &[0, 0]), Some(key)),
+            (message(0x7777, 1, &[]), Some(key)),
+            (about.clone(), Some(key ^ 1)),
+            (about, None),
+        ];
+        assert_eq!(asks.len(), ROUND);
+        for _ in 0..rounds {
+            for (bytes, bears) in &asks {
+                self.flooder.say(bytes, *bears);
+            }
+        }
+    }
+
+    /// Asks that were served or turned down.
+    async fn asked(&self) -> u64 {
+        let served = format!("way=\"served\",protocol=\"{PROTOCOL_BEFORE}\"");
+        let served = format!("headgate_cluster_protocol_messages_total{{{served}}}");
+        metric(&self.control, &served).await + self.turned_down().await
+    }
+
+    async fn turned_down(&self) -> u64 {
+        metric(&self.control, "headgate_cluster_asks_turned_down_total").await
+    }
+
+    async fn others_are_up(&self) {
+        for node in [&self.control, &self.traffic] {
+            let members = members(node).await;
+            let others = members.iter().filter(|(name, _)| name != "flooder");
+            let others: Vec<_> = others.collect();
+            assert!(
+                others.len() == 2 && others.iter().all(|(_, health)| health == "up"),
+                "{members:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_member_that_asks_without_end_is_counted_told_once_bounded_and_in_the_end_let_go() {
+    let flooded = Flooded::start().await;
+    let about = message(ABOUT, 2, &[]);
+    let key = flooded.net.key("cp1", "flooder").expect("a member");
+    // What is not understood is said to be so (M1).
+    for (what, bytes) in [
+        ("an unknown kind", message(0x7777, 1, &[])),
+        ("a later version", message(ABOUT, 9, &[])),
+        ("later than is spoken here", message(ACTORS, 1, &[0, 0])),
+        ("malformed", message(SNAPSHOT, 2, &[0xff; 9])),
+        ("no message", b"abc".to_vec()),
+    ] {
+        let answer = flooded.flooder.ask(&bytes, Some(key)).await;
+        assert_eq!(answer, Some(vec![5]), "{what}");
+    }
+    // Whom no connection is known to be: it may come.
+    for bears in [None, Some(key ^ 1)] {
+        let answer = flooded.flooder.ask(&about, bears).await;
+        assert_eq!(answer, Some(vec![1]));
+    }
+    flooded.flood(ROUNDS / 10);
+    let all = u64::try_from(ROUND * ROUNDS).expect("a number");
+    let (resident, before) = (resident_kib(&flooded.control), flooded.asked().await);
+    let kept = || resident_kib(&flooded.control).saturating_sub(resident);
+    // No faster than the flooder can go on: one that chokes itself is let go before all has come.
+    for _ in 0..ROUNDS / AT_ONCE {
+        flooded.flood(AT_ONCE);
+        flooded.flooder.ask(&about, Some(key)).await;
+    }
+    eventually(30, "all are counted", || async {
+        (flooded.asked().await >= before + all).then_some(())
+    })
+    .await;
+    assert!(kept() < KEPT_KIB, "{} KiB more", kept());
+    flooded.others_are_up().await;
+    // Now it takes no answers.
+    flooded.net.one_way("cp1", "flooder", Fault::Held);
+    flooded.flood(ROUNDS);
+    eventually(20, "it is let go", || async {
+        // Beside what one may owe.
+        assert!(kept() < KEPT_KIB + 9 * 1024, "{} KiB more", kept());
+        let members = members(&flooded.control).await;
+        let is = |health: &str| members.contains(&("flooder".to_owned(), health.to_owned()));
+        (!is("up") && !is("suspect")).then_some(())
+    })
+    .await;
+    flooded.others_are_up().await;
+    let log = flooded.control.log();
+    let told = log.matches("an ask of another node was refused").count();
+    let refused = flooded.turned_down().await;
+    // Once a minute.
+    assert!((1..=2).contains(&told), "told {told} times of {refused}");
+    flooded.flooder.ends().await;
 }

@@ -10,7 +10,7 @@ use cluster::{
 use ractor::message::{BoxedDowncastErr, SerializedMessage};
 use ractor::{ActorRef, RpcReplyPort};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::eventually;
 
@@ -18,6 +18,9 @@ use super::eventually;
 pub const FLOODER: &str = "zz-flooder";
 /// The group that routers of nodes join.
 const ROUTERS: &str = "headgate.routers";
+
+/// Groups are those of a process: one at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// An ask as it lies on the wire.
 struct Raw {
@@ -49,15 +52,24 @@ pub struct Flooder {
     pub member: Member,
     router: ActorRef<Raw>,
     root: Root,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Flooder {
     /// Joins the cluster of the node at `seed`; it is dialed at `advertised`, behind which `listener` is.
-    pub async fn join(
-        seed: &str,
-        (advertised, listener): (&str, TcpListener),
+    pub async fn join(seed: &str, advertised: &str, listener: TcpListener) -> Self {
+        let security = Security::Plain { anywhere: false };
+        Self::join_by(security, seed, advertised, listener).await
+    }
+
+    /// The same, speaking so.
+    pub async fn join_by(
         security: Security,
+        seed: &str,
+        advertised: &str,
+        listener: TcpListener,
     ) -> Self {
+        let turn = TURN.lock().await;
         let system = System::new(Clock::system(), false);
         let member = Member {
             id: FLOODER.to_owned(),
@@ -89,10 +101,11 @@ impl Flooder {
             member,
             router: router.await.into(),
             root: root.expect("it runs"),
+            _turn: turn,
         }
     }
 
-    /// Nothing of it is left for the next one to meet, for groups are those of a process.
+    /// Nothing of it is left in a group for the next one to meet.
     pub async fn ends(self) {
         self.root.stop(Duration::from_secs(5)).await;
         eventually(20, "it has gone", || async {
