@@ -344,7 +344,7 @@ async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_littl
 }
 
 /// Deploys an API whose operations have these paths.
-async fn deploy_wide(control: &Node, token: &str, number: usize, paths: Vec<String>) {
+pub async fn deploy_wide(control: &Node, token: &str, number: usize, paths: Vec<String>) {
     let operations = paths.into_iter();
     let operations = operations.map(|path| json!({"verb": "GET", "target": path}));
     let wide = json!({

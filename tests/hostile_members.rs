@@ -6,7 +6,7 @@ use cluster::{PROTOCOL, PROTOCOL_BEFORE, Security};
 
 use crate::cluster::members;
 use crate::cluster_tls::{metric, token};
-use crate::failure_detection::resident_kib;
+use crate::failure_detection::{deploy_wide, resident_kib};
 use crate::hostile_bulk::{TURNED_DOWN, frame};
 use crate::hostile_cluster::noise;
 use crate::speech::Speech;
@@ -26,7 +26,7 @@ const OWED_KIB: u64 = 9 * 1024;
 /// Asks of a round of the flood.
 const ROUND: usize = 4;
 /// Rounds, and those of them that are under way together: more asks than a node may have.
-const ROUNDS: usize = 2_000;
+const ROUNDS: usize = 1_200;
 const AT_ONCE: usize = 400;
 /// What a node says of itself, and a piece of a snapshot of everything.
 const ABOUT: u16 = 65_011;
@@ -145,6 +145,10 @@ impl Flooded {
             glass,
             dir,
         };
+        // What a snapshot is large of.
+        let token = flooded.two.control.admin_token().await;
+        let paths = (0..500).map(|index| format!("/things/{index}/parts"));
+        deploy_wide(&flooded.two.control, &token, 0, paths.collect()).await;
         eventually(10, "it is answered", || async {
             let key = flooded.glass.key();
             let ask = message(ABOUT, 2, &[]);
