@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::{CONTROL, options, set};
+use crate::cluster::set;
+use crate::speech::Speech;
 use crate::support::eventually;
 use crate::support::net::{Fault, Net};
-use crate::support::node::Node;
+use crate::support::node::{Node, Options};
 use crate::support::upstream::Upstream;
 
 /// A gateway, and the ways that are cut: from the control plane to it, and back.
@@ -45,8 +46,7 @@ fn cut(net: &Net) {
     }
 }
 
-async fn gateway(net: &Net, seed: &str, (name, when_cut_off): (&'static str, &str)) -> Node {
-    let mut options = options(name, "gateway", seed);
+async fn gateway(net: &Net, mut options: Options, (name, when_cut_off): (&str, &str)) -> Node {
     let setting = "HEADGATE__GATEWAY__WHEN_CUT_OFF";
     set(&mut options, setting, when_cut_off);
     net.node(name, options).await.0
@@ -60,15 +60,15 @@ fn names_all(applied: &str) {
     assert_eq!(unreached.matches("gateway@").count(), 1, "{applied}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts_them_off() {
+async fn nothing_revoked_is_served(speech: Speech) {
     let net = Net::start();
-    let mut of_control = options("cp1", CONTROL, "");
+    let mut of_control = speech.founder();
     // As it is by default: nobody is reached here who is cut off, however long changes wait.
     set(&mut of_control, "HEADGATE__CLUSTER__CHANGE_WAIT_MS", "2100");
     let (control, seed) = net.node("cp1", of_control).await;
-    let traffic = Node::start_with(options("tm1", "traffic-manager", &seed)).await;
-    let start = |name, when_cut_off| gateway(&net, &seed, (name, when_cut_off));
+    let joiner = |name: &str, roles: &str| speech.joiner(&control, &seed, name, roles);
+    let traffic = Node::start_with(joiner("tm1", "traffic-manager")).await;
+    let start = |name, when_cut_off| gateway(&net, joiner(name, "gateway"), (name, when_cut_off));
     let [one, two, three] = CUTS.map(|(name, ..)| name);
     let (one, two, three, serving) = tokio::join!(
         start(one, "refuse"),
@@ -119,4 +119,14 @@ async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts
     })
     .await;
     drop(traffic);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts_them_off() {
+    nothing_revoked_is_served(Speech::Clear).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_revoked_is_served_by_gateways_that_refuse_when_mutual_tls_is_cut() {
+    nothing_revoked_is_served(Speech::MutualTls).await;
 }

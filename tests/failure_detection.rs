@@ -22,7 +22,7 @@ const WAITED_MOST: Duration = Duration::from_secs(4);
 /// Asks of a node that are under way.
 const IN_FLIGHT: &str = "headgate_cluster_asks_in_flight";
 /// Its probes that got no answer.
-const FAILED: &str = "headgate_cluster_probes_failed_total";
+pub const FAILED: &str = "headgate_cluster_probes_failed_total";
 
 /// How far its followers are behind.
 const BEHIND: &str = "headgate_follower_behind_changes{";
@@ -294,7 +294,8 @@ async fn are_silent(node: &Node, length: usize, bounds: &[(u64, u64)]) {
     assert!(is_in_time, "{silent:?} of {bounds:?}");
 }
 
-fn resident_kib(node: &Node) -> u64 {
+/// Memory of a node that is no file's.
+pub fn resident_kib(node: &Node) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()));
     let status = status.expect("it runs");
     let line = status
@@ -343,7 +344,7 @@ async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_littl
 }
 
 /// Deploys an API whose operations have these paths.
-async fn deploy_wide(control: &Node, token: &str, number: usize, paths: Vec<String>) {
+pub async fn deploy_wide(control: &Node, token: &str, number: usize, paths: Vec<String>) {
     let operations = paths.into_iter();
     let operations = operations.map(|path| json!({"verb": "GET", "target": path}));
     let wide = json!({

@@ -9,14 +9,14 @@ use crate::support::net::Net;
 use crate::support::node::Node;
 use crate::support::stranger::{Stranger, message};
 
-const TURNED_DOWN: &str = "headgate_cluster_asks_turned_down_total";
+pub const TURNED_DOWN: &str = "headgate_cluster_asks_turned_down_total";
 /// Resident memory that it may leave behind, KiB. An allocator keeps some.
 const KEPT_KIB: u64 = 8 * 1024;
 /// How often each is said.
 const ROUNDS: usize = 20;
 
 /// An ask as it lies on such a connection.
-fn frame(bytes: &[u8]) -> Vec<u8> {
+pub fn frame(bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).expect("a length");
     let mut frame = length.to_be_bytes().to_vec();
     frame.extend(1_000_u32.to_be_bytes());

@@ -496,4 +496,5 @@ async fn a_member_that_asks_without_end_is_counted_told_once_bounded_and_in_the_
     let refused = flooded.turned_down().await;
     // Once a minute.
     assert!((1..=2).contains(&told), "told {told} times of {refused}");
+    flooded.flooder.ends().await;
 }

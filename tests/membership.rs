@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::cluster::{CONTROL, members, options, set};
 use crate::support::eventually;
 use crate::support::faults::Faults;
@@ -99,13 +101,18 @@ async fn nodes_that_were_all_down_meet_again_whichever_starts_first() {
     }
 }
 
-async fn id(node: &Node, name: &str) -> String {
+/// What a node shows of a member that is up.
+pub async fn shown(node: &Node, name: &str) -> Value {
     let answer = node.get("/admin/cluster").bearer(&node.operator()).send();
     let answer = answer.await.expect(200).json();
     let list = answer["list"].as_array().cloned().expect("a list");
-    let named = |member: &&serde_json::Value| member["name"] == name && member["health"] == "up";
-    let found = list.iter().find(named).expect("it is there");
-    found["id"].as_str().expect("an id").to_owned()
+    let named = |member: &Value| member["name"] == name && member["health"] == "up";
+    list.into_iter().find(named).expect("it is there")
+}
+
+async fn id(node: &Node, name: &str) -> String {
+    let shown = shown(node, name).await;
+    shown["id"].as_str().expect("an id").to_owned()
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The network of the tests itself: its faults do what their names say.
 
+use std::process::Command;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -103,4 +104,27 @@ async fn what_is_late_stays_on_its_way_while_all_is_held() {
     assert_eq!(line.net.bytes(DIALER, "node"), taken, "it is not taken");
     line.net.one_way(DIALER, "node", Fault::None);
     line.hears("lateheldmore").await;
+}
+
+#[tokio::test]
+async fn who_dials_over_tls_is_known_by_its_process() {
+    let net = Net::start();
+    let [near, far] = ["near", "far"].map(|name| net.place(name));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    net.aim(&far, &listener.local_addr().expect("a port").to_string());
+    let path = far.replace(':', "/");
+    // As a record of TLS begins; then it waits for the end.
+    let dials = format!("exec 3<>/dev/tcp/{path} && printf '\\026word' >&3 && read -r <&3");
+    let mut dialer = Command::new("bash")
+        .args(["-c", &dials])
+        .env("HEADGATE__CLUSTER__ADVERTISE", &near)
+        .spawn()
+        .expect("bash");
+    let (mut dialed, _) = listener.accept().await.expect("a connection");
+    let mut heard = [0; 5];
+    dialed.read_exact(&mut heard).await.expect("it is open");
+    assert_eq!(&heard, b"\x16word");
+    assert_eq!(net.bytes("near", "far"), 5);
+    drop(dialed);
+    dialer.wait().expect("it ends");
 }

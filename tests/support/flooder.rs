@@ -10,12 +10,17 @@ use cluster::{
 use ractor::message::{BoxedDowncastErr, SerializedMessage};
 use ractor::{ActorRef, RpcReplyPort};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::eventually;
 
+/// Its id: greater than any, so that it is the one who dials.
+pub const FLOODER: &str = "zz-flooder";
 /// The group that routers of nodes join.
 const ROUTERS: &str = "headgate.routers";
+
+/// Groups are those of a process: one at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// An ask as it lies on the wire.
 struct Raw {
@@ -44,29 +49,43 @@ impl ractor::Message for Raw {
 }
 
 pub struct Flooder {
+    pub member: Member,
     router: ActorRef<Raw>,
-    _root: Root,
+    root: Root,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Flooder {
     /// Joins the cluster of the node at `seed`; it is dialed at `advertised`, behind which `listener` is.
     pub async fn join(seed: &str, advertised: &str, listener: TcpListener) -> Self {
+        let security = Security::Plain { anywhere: false };
+        Self::join_by(security, seed, advertised, listener).await
+    }
+
+    /// The same, speaking so.
+    pub async fn join_by(
+        security: Security,
+        seed: &str,
+        advertised: &str,
+        listener: TcpListener,
+    ) -> Self {
+        let turn = TURN.lock().await;
         let system = System::new(Clock::system(), false);
-        let cluster = Cluster::new(Member {
-            // Greater than any, so that it is the one who dials.
-            id: "zz-flooder".to_owned(),
+        let member = Member {
+            id: FLOODER.to_owned(),
             incarnation: 1,
             life: 77,
             name: "flooder".to_owned(),
             address: advertised.to_owned(),
             roles: Vec::new(),
             facts: Vec::new(),
-        });
+        };
+        let cluster = Cluster::new(member.clone());
         let settings = NodeSettings {
             listener: Arc::new(listener),
             cluster: String::new(),
             seeds: vec![seed.to_owned()],
-            security: Security::Plain { anywhere: false },
+            security,
             timing: Timing::default(),
             protocol: PROTOCOL_BEFORE,
             told: Arc::new(|_| {}),
@@ -79,9 +98,21 @@ impl Flooder {
             all.find(|cell| !cell.get_id().is_local())
         });
         Self {
+            member,
             router: router.await.into(),
-            _root: root.expect("it runs"),
+            root: root.expect("it runs"),
+            _turn: turn,
         }
+    }
+
+    /// Nothing of it is left in a group for the next one to meet.
+    pub async fn ends(self) {
+        self.root.stop(Duration::from_secs(5)).await;
+        eventually(20, "it has gone", || async {
+            let left = ractor::pg::get_members(&ROUTERS.to_owned());
+            left.is_empty().then_some(())
+        })
+        .await;
     }
 
     /// Asks and waits for the answer; none when that does not come.

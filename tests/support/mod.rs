@@ -3,9 +3,11 @@
 
 pub mod balancer;
 pub mod browser;
+pub mod dialer;
 pub mod faults;
 pub mod flooder;
 pub mod frames;
+pub mod glass;
 pub mod http;
 pub mod line;
 pub mod net;

@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::dialer;
 use super::node::{Node, Options};
 use super::stranger::{ANSWER, BULK, key_in};
 
@@ -76,6 +77,8 @@ struct Pump {
     late: VecDeque<(Instant, Vec<u8>)>,
 }
 
+/// What a connection over TLS begins with.
+const TLS: u8 = 0x16;
 /// As much of it as a long link holds.
 const LATE_MOST: usize = 1_024;
 
@@ -233,22 +236,34 @@ impl State {
     }
 }
 
+/// Whoever dials says first who it is, and the first address in that is where it is reached. Over TLS it says nothing
+/// that is understood here, and its process tells.
+fn words_of(dialer: &TcpStream, first: &[u8]) -> String {
+    if first.first() != Some(&TLS) {
+        return String::from_utf8_lossy(first).into_owned();
+    }
+    let ends = (dialer.peer_addr(), dialer.local_addr());
+    let (Ok(from), Ok(to)) = ends else {
+        return String::new();
+    };
+    dialer::advertised(from, to).unwrap_or_default()
+}
+
 /// Carries one connection that was dialed at `own`.
 async fn carry(state: Arc<State>, own: String, mut dialer: TcpStream) {
-    // Whoever dials says first who it is, and the first address in that is where it is reached.
     let mut first = vec![0; 64 * 1024];
     let Ok(count @ 1..) = dialer.read(&mut first).await else {
         return;
     };
     first.truncate(count);
+    let words = words_of(&dialer, &first);
     let (from, to, target) = {
         let seen = state.seen();
         let place = &seen.nodes[&own];
-        let text = String::from_utf8_lossy(&first);
         let named = seen
             .nodes
             .iter()
-            .filter_map(|(address, place)| Some((text.find(address.as_str())?, &place.name)));
+            .filter_map(|(address, place)| Some((words.find(address.as_str())?, &place.name)));
         let from = named.min().map_or("nobody", |(_, name)| name);
         (from.to_owned(), place.name.clone(), place.target)
     };

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::{Credentials, JoinAsk, JoinToken, NewKey};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -22,10 +23,12 @@ pub const BULK: u16 = 65_004;
 /// Versions of the protocol with which one comes in.
 pub const SPOKEN: [u8; 2] = [cluster::PROTOCOL_BEFORE.to_be_bytes()[1]; 2];
 
+/// Where a node keeps its key and certificates.
+const FILE: &str = "data/cluster/node.pem";
 /// What nobody keeps open longer; a busy machine has time.
 const CLOSED: Duration = Duration::from_secs(10);
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
@@ -52,18 +55,20 @@ impl Stranger {
             .expect("versions")
             .with_root_certificates(roots);
         let config = match shown {
-            Some(node) => {
-                let key = PrivateKeyDer::from_pem_slice(&pem(node)).expect("a key");
-                builder
-                    .with_client_auth_cert(vec![certificates(node).remove(0)], key)
-                    .expect("a pair")
-            }
+            Some(node) => builder
+                .with_client_auth_cert(vec![certificates(node).remove(0)], key(node))
+                .expect("a pair"),
             None => builder.with_no_client_auth(),
         };
         let name = "node.headgate.internal".try_into().expect("a name");
         let tcp = connected(address).await;
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp);
         Ok(Self(Box::new(stream.await?)))
+    }
+
+    /// What it speaks over.
+    pub(super) fn into_stream(self) -> Box<dyn Stream> {
+        self.0
     }
 
     /// Whoever is closed on meanwhile has said enough.
@@ -106,12 +111,39 @@ pub fn told(node: &Node) -> BTreeMap<String, usize> {
     told
 }
 
+/// What a token gives to whoever says that it is the node of this id. It is kept in `node`, a directory, as nodes do.
+pub async fn admitted(token: &str, id: &str, node: &Path) -> Credentials {
+    let token: JoinToken = token.parse().expect("a token");
+    let key = NewKey::generate().expect("a key");
+    let ask = JoinAsk {
+        token: token.id.clone(),
+        secret: token.secret,
+        cluster: String::new(),
+        id: id.to_owned(),
+        name: id.to_owned(),
+        roles: Vec::new(),
+        request: key.request().expect("a request"),
+    };
+    let admitted = cluster::join(&token, &ask).await.expect("a certificate");
+    let credentials = key.with(&admitted.certificate, &admitted.authority);
+    let credentials = credentials.expect("they fit together");
+    let file = node.join(FILE);
+    std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+    std::fs::write(file, credentials.to_pem()).expect("a file");
+    credentials
+}
+
+/// A node's key.
+pub(super) fn key(node: &Path) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::from_pem_slice(&pem(node)).expect("a key")
+}
+
 fn pem(node: &Path) -> Vec<u8> {
-    std::fs::read(node.join("data/cluster/node.pem")).expect("credentials")
+    std::fs::read(node.join(FILE)).expect("credentials")
 }
 
 /// A node's own, then its authority's.
-fn certificates(node: &Path) -> Vec<CertificateDer<'static>> {
+pub(super) fn certificates(node: &Path) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(&pem(node))
         .map(|certificate| certificate.expect("a certificate"))
         .collect()
@@ -165,7 +197,12 @@ pub fn key_in(answer: &[u8]) -> u64 {
     told.4
 }
 
-/// Those of a connection for what is large of such a node, whose asks bear a small number.
+/// Those of a connection for what is large of this member.
+pub fn bulk_hello_of(member: &cluster::Member, bears: u64) -> Vec<u8> {
+    cluster::encode(BULK, 1, &(member, bears)).expect("first words")
+}
+
+/// The same of a node of this id, whose asks bear a small number.
 pub fn bulk_hello(id: &str, bears: u8) -> Vec<u8> {
     let mut body = Vec::new();
     member(&mut body, id);
