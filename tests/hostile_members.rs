@@ -152,7 +152,7 @@ impl Flooded {
         eventually(10, "it is answered", || async {
             let key = flooded.glass.key();
             let ask = message(ABOUT, 2, &[]);
-            let answer = flooded.flooder.ask(&ask, key).await?;
+            let answer = flooded.flooder.seed.ask(&ask, key).await?;
             (answer.len() > 1).then_some(())
         })
         .await;
@@ -183,10 +183,10 @@ impl Flooded {
     /// What is no ask is said to be none, and ends a second connection.
     async fn is_understood(&self) {
         let unknown = message(0x7777, 1, &[]);
-        let answer = self.flooder.ask(&unknown, Some(self.key())).await;
+        let answer = self.flooder.seed.ask(&unknown, Some(self.key())).await;
         assert_eq!(answer, Some(vec![5]));
         // Whom no connection is known to be.
-        let answer = self.flooder.ask(&unknown, Some(self.key() ^ 1)).await;
+        let answer = self.flooder.seed.ask(&unknown, Some(self.key() ^ 1)).await;
         assert_eq!(answer, Some(vec![1]));
         let mut beyond = 0x7fff_ffff_u32.to_be_bytes().to_vec();
         beyond.extend([0; 12]);
@@ -224,7 +224,7 @@ impl Flooded {
         assert_eq!(asks.len(), ROUND);
         for _ in 0..rounds {
             for (bytes, bears) in &asks {
-                self.flooder.say(bytes, *bears);
+                self.flooder.seed.say(bytes, *bears);
             }
         }
     }
@@ -248,7 +248,7 @@ async fn a_member_over_tls_that_asks_without_end_is_counted_told_once_bounded_an
     let (about, key) = (message(ABOUT, 2, &[]), flooded.key());
     for _ in 0..ROUNDS / AT_ONCE {
         flooded.flood(AT_ONCE);
-        flooded.flooder.ask(&about, Some(key)).await;
+        flooded.flooder.seed.ask(&about, Some(key)).await;
     }
     let all = u64::try_from(ROUND * ROUNDS).expect("a number");
     eventually(30, "all are counted", || async {

@@ -2,8 +2,8 @@
 //! members do not notice; nor do they hide from the log who is refused for something else.
 
 use crate::cluster_tls::{founder, metric};
-use crate::hostile_cluster::Pair;
 use crate::support::eventually;
+use crate::support::pair::Pair;
 use crate::support::stranger::{HELLO, SPOKEN, Stranger, hello_of, message, told};
 
 const MANY: u64 = 300;
@@ -18,7 +18,7 @@ async fn hundreds_that_show_the_certificate_of_another_cluster_are_closed_and_di
         for _ in 0..count {
             // Whose certificate is refused may hear of it with the first words only.
             let shown = Some(other.dir.as_path());
-            let came = Stranger::over_tls(&address, &pair.traffic.dir, shown).await;
+            let came = Stranger::over_tls(&address, &pair.gateway.dir, shown).await;
             if let Ok(mut stranger) = came {
                 stranger.send(&hello_of("", "stranger", SPOKEN)).await;
                 let said = stranger.closed().await;
@@ -29,7 +29,9 @@ async fn hundreds_that_show_the_certificate_of_another_cluster_are_closed_and_di
     // What is made once is made by the first of them.
     attack(20).await;
     let before = metric(&pair.control, REFUSED).await;
-    pair.withstands(0, attack(MANY)).await;
+    pair.at_control()
+        .withstands(0, async || attack(MANY).await)
+        .await;
     eventually(10, "all are counted", || async {
         (metric(&pair.control, REFUSED).await >= before + MANY).then_some(())
     })
@@ -56,7 +58,9 @@ async fn hundreds_of_nodes_of_another_cluster_are_refused_and_disturb_nobody() {
     };
     attack(20).await;
     let before = metric(&pair.control, REFUSED).await;
-    pair.withstands(0, attack(MANY)).await;
+    pair.at_control()
+        .withstands(0, async || attack(MANY).await)
+        .await;
     assert!(metric(&pair.control, REFUSED).await >= before + MANY);
     // A few a minute, whatever they are called.
     let told = |kind: &str| {
@@ -80,7 +84,8 @@ async fn hundreds_of_nodes_of_another_cluster_are_refused_and_disturb_nobody() {
 async fn a_scan_of_the_port_hides_nothing_that_is_closed_for_another_reason() {
     let pair = Pair::in_the_clear().await;
     let address = pair.control.cluster_address();
-    pair.withstands(MANY, async {
+    let at = pair.at_control();
+    at.withstands(MANY, async || {
         for _ in 0..MANY {
             let mut scan = Stranger::plain(&address).await;
             scan.send(b"GET / HTTP/1.1\r\n\r\n").await;
@@ -106,7 +111,7 @@ async fn a_scan_of_the_port_hides_nothing_that_is_closed_for_another_reason() {
     ];
     for (kind, words) in rows {
         assert_eq!(told(&pair.control).get(kind), None, "{kind}");
-        let mut stranger = pair.greeted().await;
+        let mut stranger = at.greeted().await;
         stranger.send(&words).await;
         if kind == "unfinished" {
             stranger.ends().await;

@@ -92,6 +92,11 @@ pub use times::Lately;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
+#[path = "../../fuzz/mutants.rs"]
+mod mutants;
+#[cfg(test)]
+mod outside_tests;
+#[cfg(test)]
 mod silent;
 #[cfg(test)]
 mod tests;

@@ -43,6 +43,9 @@ pub(super) struct Admits {
     pub(super) apim: Database,
     pub(super) cluster: Cluster,
     pub(super) clock: Clock,
+    /// Whoever is admitted has it: of two that show one token the second is judged when the first has used it up. Others see
+    /// none of these tokens, for Carbon is one process's.
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 /// Makes a token of the node that runs on a data directory. The row is written beside the node, which
@@ -117,17 +120,25 @@ impl Admission for Admitter {
 
 impl Admits {
     async fn admit(&self, ask: JoinAsk) -> Result<Admitted, NotAdmitted> {
-        // Looked at first: nothing is used up before the write that it is looked at in is committed.
-        let looked = self.taking(&ask).await.map(|taking| taking.map(drop));
-        looked.unwrap_or_else(token_unread)?;
+        let _turn = self.turn.lock().await;
+        let now_ms = self.clock.now_ms();
+        let judged = self.judge(&ask, now_ms).await;
+        judged.unwrap_or_else(token_unread)?;
+        // All that could refuse it comes before the first thing that is written.
+        let admitted = self.signed(&ask, now_ms)?;
         // Whoever runs the cluster wants it again. A node that takes no token any more, for its certificate is good, would stay
         // forgotten: so nobody is admitted before that is written down.
         if let Err(error) = take_back(&self.apim, &ask.id).await {
             tracing::warn!(%error, node = ask.id, "a node is not admitted yet, for it cannot be looked up whether it was forgotten: its token stays good");
             return Err(NotAdmitted::Unavailable);
         }
-        self.take(&ask).await.unwrap_or_else(token_unread)?;
-        let now_ms = self.clock.now_ms();
+        let taken = self.take(&ask, now_ms).await;
+        taken.unwrap_or_else(token_unread)?;
+        Ok(admitted)
+    }
+
+    /// What a node gets that is admitted.
+    fn signed(&self, ask: &JoinAsk, now_ms: i64) -> Result<Admitted, NotAdmitted> {
         let admits_others = ask.roles.iter().any(|role| role == CONTROL_PLANE);
         let node = (ask.id.as_str(), admits_others);
         let certificate = self.authority.sign(&ask.request, node, now_ms);
@@ -170,27 +181,42 @@ impl Admits {
         Some(member.member.has_role(CONTROL_PLANE))
     }
 
-    /// Uses the token up, unless the node could do nothing with what it would get.
-    pub(super) async fn take(&self, ask: &JoinAsk) -> Result<Result<(), NotAdmitted>, StoreError> {
-        match self.taking(ask).await? {
-            Ok(write) => write.commit().await.map(Ok),
-            // Not committed: the token stays good for another node.
+    /// Whether the node may be admitted. Its token stays good: the write that it is looked at in is not committed.
+    async fn judge(
+        &self,
+        ask: &JoinAsk,
+        now_ms: i64,
+    ) -> Result<Result<(), NotAdmitted>, StoreError> {
+        let taking = self.taking(ask, now_ms).await?;
+        Ok(taking.and_then(|(_, roles)| self.refusal(ask, &roles).map_or(Ok(()), Err)))
+    }
+
+    /// Uses the token up, of a node that may be admitted.
+    pub(super) async fn take(
+        &self,
+        ask: &JoinAsk,
+        now_ms: i64,
+    ) -> Result<Result<(), NotAdmitted>, StoreError> {
+        match self.taking(ask, now_ms).await? {
+            Ok((write, _)) => write.commit().await.map(Ok),
             Err(refused) => Ok(Err(refused)),
         }
     }
 
-    /// The write that uses the token up once it is committed.
-    async fn taking(&self, ask: &JoinAsk) -> Result<Result<Write, NotAdmitted>, StoreError> {
+    /// The write that uses the token up once it is committed, and the roles that it is for.
+    async fn taking(
+        &self,
+        ask: &JoinAsk,
+        now_ms: i64,
+    ) -> Result<Result<(Write, String), NotAdmitted>, StoreError> {
         let hash = JoinToken::hash(&ask.secret);
-        let now_ms = self.clock.now_ms();
         let mut write = self.carbon.write("carbon.join_tokens.take").await?;
         let taken = join_tokens::take(&mut write, &ask.token, &hash, now_ms).await?;
-        let refused = match taken {
-            Taken::Unknown => Some(NotAdmitted::Unknown),
-            Taken::Expired => Some(NotAdmitted::Expired),
-            Taken::Good(roles) => self.refusal(ask, &roles),
-        };
-        Ok(refused.map_or(Ok(write), Err))
+        Ok(match taken {
+            Taken::Unknown => Err(NotAdmitted::Unknown),
+            Taken::Expired => Err(NotAdmitted::Expired),
+            Taken::Good(roles) => Ok((write, roles)),
+        })
     }
 
     /// Why a node may not join by a token that is for these `roles`; any when there are none.

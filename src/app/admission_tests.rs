@@ -1,12 +1,13 @@
-//! Who is admitted by a token while one of the databases is away.
+//! Who is admitted by a token, and who is not: while one of the databases is away, and of two that show it at a time.
 
-use cluster::Member;
+use cluster::{Member, NewKey};
 use storage::apim;
 
 use super::*;
 
 const SECRET: [u8; 32] = [7; 32];
 const NODE: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+const OTHER: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
 
 fn ask(token: &str) -> JoinAsk {
     JoinAsk {
@@ -38,6 +39,7 @@ async fn admits(directory: &Path) -> Admits {
         apim: apim::open(&url).await.unwrap(),
         cluster: Cluster::new(me),
         clock: Clock::system(),
+        turn: tokio::sync::Mutex::default(),
     };
     let good = join_tokens::JoinToken {
         id: "good".to_owned(),
@@ -46,14 +48,23 @@ async fn admits(directory: &Path) -> Admits {
         roles: String::new(),
     };
     keep_token(&admits.carbon, &good, 1).await.unwrap();
-    assert!(retires(&admits.apim).await);
+    assert!(retires(&admits.apim, NODE).await);
     admits
 }
 
+/// One whose request is one.
+fn ask_of(id: &str, token: &str) -> JoinAsk {
+    JoinAsk {
+        id: id.to_owned(),
+        request: NewKey::generate().unwrap().request().unwrap(),
+        ..ask(token)
+    }
+}
+
 /// Whether a word that was meant before the newcomer was admitted retires it.
-async fn retires(apim: &Database) -> bool {
+async fn retires(apim: &Database, node: &str) -> bool {
     let mut write = apim.write("test.retire").await.unwrap();
-    let retired = retired_nodes::create(&mut write, NODE, 0, 1).await.unwrap();
+    let retired = retired_nodes::create(&mut write, node, 0, 1).await.unwrap();
     if retired {
         write.commit().await.unwrap();
     }
@@ -66,11 +77,11 @@ async fn a_token_stays_good_while_it_cannot_be_written_down_that_its_node_is_a_m
     let admits = admits(dir.path()).await;
     admits.apim.close().await;
     for _ in 0..2 {
-        let refused = admits.admit(ask("good")).await.unwrap_err();
+        let refused = admits.admit(ask_of(NODE, "good")).await.unwrap_err();
         assert_eq!(refused, NotAdmitted::Unavailable);
     }
-    assert_eq!(admits.take(&ask("good")).await.unwrap(), Ok(()));
-    let used = admits.take(&ask("good")).await.unwrap();
+    assert_eq!(admits.take(&ask("good"), 1).await.unwrap(), Ok(()));
+    let used = admits.take(&ask("good"), 1).await.unwrap();
     assert_eq!(used, Err(NotAdmitted::Unknown));
 }
 
@@ -78,14 +89,43 @@ async fn a_token_stays_good_while_it_cannot_be_written_down_that_its_node_is_a_m
 async fn a_good_token_alone_makes_a_node_that_was_forgotten_a_member_again() {
     let dir = tempfile::tempdir().unwrap();
     let admits = admits(dir.path()).await;
-    let refused = admits.admit(ask("another")).await.unwrap_err();
-    assert_eq!(refused, NotAdmitted::Unknown);
-    assert!(is_retired(&admits.apim, NODE).await.unwrap());
-    // What it asks to have signed is nothing that can be.
-    let refused = admits.admit(ask("good")).await.unwrap_err();
-    assert_eq!(refused, NotAdmitted::Malformed);
+    // Nor does a good one of a node that asks to have signed what is nothing that can be.
+    for (asked, reason) in [
+        (ask_of(NODE, "another"), NotAdmitted::Unknown),
+        (ask("good"), NotAdmitted::Malformed),
+    ] {
+        let refused = admits.admit(asked).await.unwrap_err();
+        assert_eq!(refused, reason);
+        assert!(is_retired(&admits.apim, NODE).await.unwrap());
+    }
+    admits.admit(ask_of(NODE, "good")).await.unwrap();
     assert!(!is_retired(&admits.apim, NODE).await.unwrap());
     // Nor is it forgotten by what was said before, and comes after.
-    assert!(!retires(&admits.apim).await);
+    assert!(!retires(&admits.apim, NODE).await);
     assert!(!is_retired(&admits.apim, NODE).await.unwrap());
+}
+
+#[tokio::test]
+async fn of_two_nodes_that_show_one_token_at_a_time_nothing_is_written_for_the_one_that_is_refused()
+{
+    for _ in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let admits = admits(dir.path()).await;
+        assert!(retires(&admits.apim, OTHER).await);
+        let (first, second) = tokio::join!(
+            admits.admit(ask_of(NODE, "good")),
+            admits.admit(ask_of(OTHER, "good")),
+        );
+        assert_ne!(first.is_ok(), second.is_ok());
+        for (answer, id) in [(first, NODE), (second, OTHER)] {
+            let is_refused = answer
+                .as_ref()
+                .is_err_and(|reason| *reason == NotAdmitted::Unknown);
+            assert_ne!(is_refused, answer.is_ok());
+            let is_forgotten = is_retired(&admits.apim, id).await.unwrap();
+            assert_eq!(is_forgotten, is_refused, "{id}");
+            // Nor is it counted as admitted: what was said of it before still counts.
+            assert_eq!(retires(&admits.apim, id).await, is_refused, "{id}");
+        }
+    }
 }

@@ -56,6 +56,7 @@ fn admits(carbon: &Database, apim: &Database) -> admission::Admits {
         apim: apim.clone(),
         cluster: Cluster::new(me),
         clock: Clock::system(),
+        turn: tokio::sync::Mutex::default(),
     }
 }
 
@@ -97,8 +98,8 @@ impl Swept for Joining {
                 made.unwrap();
             }
             "carbon.join_tokens.take" => {
-                let taken = admits(&self.0, &self.0).take(&ask("good")).await.unwrap();
-                assert_eq!(taken, Ok(()));
+                let taken = admits(&self.0, &self.0).take(&ask("good"), NOW_MS).await;
+                assert_eq!(taken.unwrap(), Ok(()));
             }
             other => panic!("nobody writes {other}"),
         }

@@ -157,6 +157,7 @@ impl Place<'_> {
                 apim: control.apim.clone(),
                 cluster: self.cluster.clone(),
                 clock: self.clock.clone(),
+                turn: tokio::sync::Mutex::default(),
             })
         });
         if let Some(admits) = admits.clone() {

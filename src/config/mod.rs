@@ -8,8 +8,13 @@ mod listen;
 mod live;
 mod log;
 mod management;
+#[cfg(test)]
+#[path = "../../fuzz/mutants.rs"]
+mod mutants;
 mod node;
 mod oauth2;
+#[cfg(test)]
+mod outside_tests;
 mod read;
 mod source;
 #[cfg(test)]

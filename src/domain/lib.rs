@@ -35,6 +35,11 @@ pub mod view;
 pub mod websocket;
 pub mod window;
 
+#[cfg(test)]
+#[path = "../../fuzz/mutants.rs"]
+mod mutants;
+#[cfg(test)]
+mod outside_tests;
 pub mod scope;
 #[cfg(test)]
 mod simulation;

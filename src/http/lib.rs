@@ -21,9 +21,14 @@ mod leaving;
 mod looks;
 pub mod management;
 mod media_range;
+#[cfg(test)]
+#[path = "../../fuzz/mutants.rs"]
+mod mutants;
 mod node_cookies;
 pub mod operation;
 mod orderer;
+#[cfg(test)]
+mod outside_tests;
 pub mod page;
 mod patience;
 mod places;

@@ -50,10 +50,14 @@ impl ractor::Message for Raw {
 
 pub struct Flooder {
     pub member: Member,
-    router: ActorRef<Raw>,
+    /// Of the node by which it came in.
+    pub seed: Asker,
     root: Root,
     _turn: MutexGuard<'static, ()>,
 }
+
+/// Where one node takes asks.
+pub struct Asker(ActorRef<Raw>);
 
 impl Flooder {
     /// Joins the cluster of the node at `seed`; it is dialed at `advertised`, behind which `listener` is.
@@ -99,10 +103,20 @@ impl Flooder {
         });
         Self {
             member,
-            router: router.await.into(),
+            seed: Asker(router.await.into()),
             root: root.expect("it runs"),
             _turn: turn,
         }
+    }
+
+    /// Of the one other member that there is, or will be.
+    pub async fn other(&self) -> Asker {
+        let seed = self.seed.0.get_id();
+        let router = eventually(20, "the flooder knows another member", || async {
+            let mut all = ractor::pg::get_members(&ROUTERS.to_owned()).into_iter();
+            all.find(|cell| !cell.get_id().is_local() && cell.get_id() != seed)
+        });
+        Asker(router.await.into())
     }
 
     /// Nothing of it is left in a group for the next one to meet.
@@ -114,7 +128,9 @@ impl Flooder {
         })
         .await;
     }
+}
 
+impl Asker {
     /// Asks and waits for the answer; none when that does not come.
     pub async fn ask(&self, bytes: &[u8], bears: Option<u64>) -> Option<Vec<u8>> {
         let answer = self.say(bytes, bears)?;
@@ -132,7 +148,7 @@ impl Flooder {
             bears,
             reply,
         };
-        self.router.cast(raw).ok()?;
+        self.0.cast(raw).ok()?;
         Some(answered)
     }
 }

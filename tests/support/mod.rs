@@ -12,6 +12,7 @@ pub mod http;
 pub mod line;
 pub mod net;
 pub mod node;
+pub mod pair;
 pub mod platform;
 pub mod postgres;
 pub mod scripted;

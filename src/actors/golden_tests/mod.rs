@@ -8,6 +8,8 @@ mod change_feed;
 mod commands;
 mod inspection;
 mod members;
+#[path = "../../../fuzz/mutants.rs"]
+mod mutants;
 mod tenants;
 mod traffic_manager;
 mod usage;
@@ -31,8 +33,13 @@ use crate::key_manager::message::{CheckBasic, ValidateMany};
 use crate::traffic_manager::member::message::{AskKey, AskShards, ChangeKey, TellShard};
 use crate::traffic_manager::message::{LeaseMany, PassOn, TellLeases};
 use crate::usage::message::{DeliverUnknown, DeliverUsage};
+use mutants::each_mutant;
 
-/// Compares messages with their frozen bytes and tells all that differ at once.
+/// Bodies that are tried of each message beside its own.
+const MUTANTS: usize = 100;
+
+/// Compares messages with their frozen bytes and tells all that differ at once. What is nearly such a message is refused,
+/// or is no larger than what came.
 #[derive(Default)]
 struct Frozen {
     differ: String,
@@ -59,6 +66,15 @@ impl Frozen {
         }
         let read: T = decode(R::KIND, R::VERSION, &bytes).unwrap();
         assert_eq!(encode(R::KIND, R::VERSION, &read).unwrap(), bytes);
+        let (head, body) = bytes.split_at(4);
+        each_mutant(&[&body[4..]], MUTANTS, |mutant| {
+            let length = u32::try_from(mutant.len()).unwrap().to_be_bytes();
+            let framed = [head, &length, mutant].concat();
+            if let Ok(read) = decode::<T>(R::KIND, R::VERSION, &framed) {
+                let again = encode(R::KIND, R::VERSION, &read).unwrap();
+                assert!(again.len() <= framed.len(), "{} bytes", again.len());
+            }
+        });
     }
 
     fn hold(&self) {

@@ -105,3 +105,58 @@ fn decoded(text: &str) -> String {
         text.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::HeaderValue;
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+    use crate::mutants::each_mutant;
+
+    const KIND: &str = "application/x-www-form-urlencoded";
+
+    /// Whether a client is found in a request with this form and this `Authorization`.
+    async fn names_a_client(form: &[u8], header: Option<HeaderValue>) -> bool {
+        let mut request = Request::new(Body::from(form.to_vec()));
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(KIND));
+        headers.extend(header.map(|value| (AUTHORIZATION, value)));
+        let read = async {
+            let (headers, mut form) = Form::read(request).await?;
+            client(&headers, &mut form)
+        };
+        match read.await {
+            Ok(_) => true,
+            Err(refused) => {
+                let status = refused.into_response().status();
+                assert!(status.is_client_error(), "{status}");
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn forms_and_credentials_that_are_nearly_some_are_read_or_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.build().unwrap();
+        let form =
+            b"grant_type=password&client_id=k%41&client_secret=s+%C3%A9&username=a%40b&scope=x+y";
+        let basic = format!("Basic {}", STANDARD.encode("key:se%20cret"));
+        let (mut found, mut refused) = (0, 0);
+        each_mutant(&[form, basic.as_bytes()], 6_000, |bytes| {
+            let header = HeaderValue::from_bytes(bytes).ok();
+            for (form, header) in [(bytes, None), (b"grant_type=password", header)] {
+                match runtime.block_on(names_a_client(form, header)) {
+                    true => found += 1,
+                    false => refused += 1,
+                }
+            }
+        });
+        assert!(
+            found > 100 && refused > 100,
+            "{found} found, {refused} refused"
+        );
+    }
+}

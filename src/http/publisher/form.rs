@@ -142,3 +142,55 @@ fn broken(error: &MultipartError) -> ApiError {
     }
     ApiError::bad_request(format!("the form cannot be read: {}", error.body_text()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutants::each_mutant;
+    use crate::outside_tests::is_told;
+
+    const SAMPLE: &[u8] = b"--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.json\"\r\nContent-Type: \
+        application/json\r\n\r\n{\"openapi\":\"3.0.3\"}\r\n--b0\r\nContent-Disposition: form-data; name=additionalProperties\r\n\r\n\
+        {\"name\":\"n\"}\r\n--b0--\r\n";
+
+    /// Whether such a form has a definition.
+    async fn has_definition(kind: HeaderValue, bytes: &[u8]) -> bool {
+        let mut request = Request::new(Body::from(bytes.to_vec()));
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+        let read = Form::read(request).await;
+        let read = read.and_then(|mut form| form.definition(["file", "apiDefinition"]));
+        match read {
+            Ok((_, definition)) => {
+                assert!(definition.len() < bytes.len());
+                true
+            }
+            Err(refused) => {
+                is_told(refused);
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn forms_that_are_nearly_some_are_read_or_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_time().build().unwrap();
+        let kind = HeaderValue::from_static("multipart/form-data; boundary=b0");
+        let (mut read, mut refused) = (0, 0);
+        each_mutant(&[SAMPLE], 1_500, |bytes| {
+            match runtime.block_on(has_definition(kind.clone(), bytes)) {
+                true => read += 1,
+                false => refused += 1,
+            }
+        });
+        each_mutant(&[kind.as_bytes()], 1_500, |bytes| {
+            if let Ok(kind) = HeaderValue::from_bytes(bytes) {
+                runtime.block_on(has_definition(kind, SAMPLE));
+            }
+        });
+        assert!(
+            read > 100 && refused > 100,
+            "{read} read, {refused} refused"
+        );
+    }
+}

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{decode, encode};
 use crate::door::Request;
+use crate::mutants::each_mutant;
 use crate::register::AskRegister;
 use crate::register::voter_id::VoterId;
 use crate::register::words::{
@@ -23,6 +24,14 @@ fn golden<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(word: T
     let written = write(&word).unwrap();
     assert_eq!(hex(&written), bytes, "{word:?}");
     assert_eq!(read::<T>(&written).unwrap(), word);
+    // What nearly is one is none, or is no larger than what came.
+    each_mutant(&[&written[8..]], 200, |body| {
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        let framed = [&written[..4], &length, body].concat();
+        if let Ok(read) = read::<T>(&framed) {
+            assert!(write(&read).unwrap().len() <= framed.len(), "{read:?}");
+        }
+    });
 }
 
 fn vote() -> VoteWord {
