@@ -18,7 +18,8 @@ use crate::support::node::{Node, Options};
 use crate::support::platform::text;
 use crate::support::{eventually, postgres};
 
-/// A build that speaks the version before as its newest; without it that is this one, kept back.
+/// A build that speaks the version before as its newest, or the same as this one (`cargo xtask upgrade`); without it that is
+/// this one, kept back.
 const BUILD: &str = "HEADGATE_ROLLING_BEFORE";
 /// Two of each role, so that nodes of one role speak with each other in every version. In the order in which an operator
 /// goes up: who is asked before who asks; back it is the other way around.
@@ -51,8 +52,12 @@ async fn ask(node: &Node, path: &str) -> Value {
 impl Cluster {
     /// Whoever has just been started has said something in the versions that it has in common with others, and nothing
     /// in any other; and is shown with what it speaks.
-    async fn speaks_as_told(&self, name: &str, newest: &BTreeSet<&str>) {
+    async fn speaks_as_told(&self, name: &str, newest: &BTreeSet<&str>, before: u16) {
         let node = &self.nodes[name];
+        if before == PROTOCOL {
+            assert_eq!(self.highest(name).await, PROTOCOL);
+            return;
+        }
         let others_speak = |speaks| {
             let others = NODES.iter().filter(|(other, _)| *other != name);
             let mut all = others.map(|(other, _)| newest.contains(other));
@@ -74,13 +79,21 @@ impl Cluster {
                 assert_eq!(spoken(node, version).await, [0, 0], "{name} in {version}");
             }
         }
-        let members = ask(&self.nodes["gw1"], "/admin/cluster").await;
-        for member in members["list"].as_array().expect("members") {
-            let highest = text(member, "protocol").rsplit('-').next();
-            let newest = newest.contains(text(member, "name"));
+        for (name, _) in NODES {
+            let newest = newest.contains(name);
             let expected = if newest { PROTOCOL } else { PROTOCOL_BEFORE };
-            assert_eq!(highest, Some(expected.to_string().as_str()), "{member}");
+            assert_eq!(self.highest(name).await, expected, "{name}");
         }
+    }
+
+    /// The highest version that a node speaks, as another one tells.
+    async fn highest(&self, name: &str) -> u16 {
+        let members = ask(&self.nodes["gw1"], "/admin/cluster").await;
+        let members = members["list"].as_array().expect("members");
+        let member = members.iter().find(|one| text(one, "name") == name);
+        let spoken = text(member.expect("a member"), "protocol");
+        let highest = spoken.rsplit('-').next().and_then(|one| one.parse().ok());
+        highest.unwrap_or_else(|| panic!("{name} speaks {spoken}"))
     }
 
     /// Each shard has an owner and a standby that has all of it, and each traffic manager owns some; gives the view's
@@ -103,14 +116,14 @@ impl Cluster {
     }
 
     /// A new node of the version before comes into a cluster of which some speak the newest, serves calls and goes.
-    async fn takes_a_newcomer(&self, access: &str) {
+    async fn takes_a_newcomer(&self, access: &str, before: u16) {
         let options = self.options(("gw4", "gateway"), Speaks::Before);
         let mut newcomer = Node::start_with(options).await;
         for _ in 0..20 {
             let call = newcomer.api("GET", PATH).bearer(access).send().await;
             assert_eq!(call.status, 200);
         }
-        let [sent, served] = spoken(&newcomer, PROTOCOL_BEFORE).await;
+        let [sent, served] = spoken(&newcomer, before).await;
         assert!(sent > 0 && served > 0, "{sent} {served}");
         assert_eq!(newcomer.terminate().await, Some(0));
     }
@@ -131,8 +144,12 @@ async fn a_cluster_goes_to_the_next_version_and_back_and_fails_no_request_and_ch
     let load = Load::start(&cluster, limited).await;
     let mut newest = BTreeSet::new();
     let mut view = cluster.has_all_shards().await;
+    let before = cluster.highest("gw1").await;
+    let is_other_build = std::env::var_os(BUILD).is_some();
+    let is_known = before == PROTOCOL_BEFORE || is_other_build && before == PROTOCOL;
+    assert!(is_known, "the nodes to go up speak {before}");
     for (name, _) in NODES {
-        cluster.speaks_as_told(name, &newest).await;
+        cluster.speaks_as_told(name, &newest, before).await;
     }
     let up = NODES.into_iter().map(|one| (one, Speaks::Newest));
     let back = NODES.into_iter().rev().map(|one| (one, Speaks::Before));
@@ -146,10 +163,10 @@ async fn a_cluster_goes_to_the_next_version_and_back_and_fails_no_request_and_ch
         let epoch = cluster.has_all_shards().await;
         assert!(epoch > view || one.1 != "traffic-manager", "{one:?}");
         view = epoch;
-        cluster.speaks_as_told(one.0, &newest).await;
+        cluster.speaks_as_told(one.0, &newest, before).await;
         load.works().await;
         if one.0 == "tm2" && speaks == Speaks::Newest {
-            cluster.takes_a_newcomer(&load.access).await;
+            cluster.takes_a_newcomer(&load.access, before).await;
         }
     }
     turns.add_permits(TURNS);

@@ -29,6 +29,7 @@ mod stage;
 mod test;
 mod tokens;
 mod tools;
+mod upgrade;
 #[cfg(test)]
 mod upgrade_tests;
 mod watchdog;
@@ -99,6 +100,11 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// A cluster of nodes built from a commit, upgraded to this build node by node under load, and taken back.
+    Upgrade {
+        /// As git knows it; its protocol between nodes is this build's or the one before.
+        commit: String,
+    },
     /// A cluster on this machine: two control planes on PostgreSQL, three traffic managers, three gateways behind a
     /// balancer.
     Cluster {
@@ -148,6 +154,7 @@ fn run(task: Task) -> Result<()> {
             let fault = fault.as_deref();
             exact::run(&workspace, &mut stages, &exact::Asked { runs, fault, seed })?;
         }
+        Task::Upgrade { commit } => upgrade::run(&workspace, &mut stages, &commit)?,
         Task::Configuration => {
             stages.keep("configuration", || configuration::write(workspace.root()))
         }

@@ -77,7 +77,7 @@ mod tests {
     use crate::workspace::Workspace;
 
     /// Of every Debian; of `procps`' own neighbours none is among them.
-    const OF_EVERY_MACHINE: [&str; 5] = ["cp", "false", "sh", "sleep", "true"];
+    const OF_EVERY_MACHINE: [&str; 6] = ["bash", "cp", "false", "sh", "sleep", "true"];
     /// It runs the tests.
     const CARGO: &str = "cargo";
     /// The README names it.

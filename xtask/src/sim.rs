@@ -2,13 +2,13 @@
 //! that what one seed showed is seen again with `--from SEED --seeds 1`.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::beside::Beside;
-use crate::stage::{Stages, run as command, succeeded};
+use crate::stage::{Stages, run as command};
 use crate::workspace::Workspace;
 
 /// A world: what it is called, what goes wrong in it, and the test that runs it.
@@ -157,12 +157,12 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Begins ten thousand hours of the counters, by a program of the tests of parts. Whatever a seed shows it names, with
+/// Begins ten thousand hours of the counters, by a program of what cargo says it has `built`. Whatever a seed shows it names, with
 /// how to see it again.
 ///
 /// # Errors
-/// When the program cannot be built or started.
-pub(crate) fn counters(workspace: &Workspace, seeds: Seeds) -> Result<Beside> {
+/// When what was built has no such program, or it cannot be started.
+pub(crate) fn counters(built: &str, seeds: Seeds) -> Result<Beside> {
     let [world] = asked(Some(HOURS))?[..] else {
         bail!("{HOURS} is not one world");
     };
@@ -170,13 +170,7 @@ pub(crate) fn counters(workspace: &Workspace, seeds: Seeds) -> Result<Beside> {
         "sim of counters, 10,000 hours: {} seeds from {}",
         seeds.count, seeds.from
     );
-    let mut cargo = workspace.cargo();
-    cargo.args(["test", "--workspace", "--locked", "--lib", "--bins"]);
-    cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
-    let built = cargo.stderr(Stdio::inherit()).output();
-    let built = built.context("cannot start cargo")?;
-    succeeded("the tests of parts do not build", built.status)?;
-    let program = program(&String::from_utf8_lossy(&built.stdout), world.package)?;
+    let program = program(built, world.package)?;
     Beside::start(name, &program, &world.args(), &seeds.variables())
 }
 

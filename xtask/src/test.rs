@@ -7,15 +7,15 @@
 //! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
 //! they share.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::local_cluster;
 use crate::postgres::{self, Postgres};
 use crate::programs;
 use crate::sim::{self, Seeds};
-use crate::stage::{Stages, run as command};
+use crate::stage::{Stages, succeeded};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -53,33 +53,55 @@ pub(crate) fn run(workspace: &Workspace, stages: &mut Stages, args: &[String]) -
     if args.is_empty() {
         tools::run(workspace, stages);
     }
-    let build = ["build", "--workspace", "--bins", "--locked"];
-    let outcome = stages
-        // First: whoever has to install something by hand hears of it before a build.
-        .must("programs that tests start", programs::ensure)
-        .and_then(|()| stages.must("build", || command(workspace.cargo().args(build))))
-        .and_then(|()| stages.must("postgres start", || Postgres::start(&postgres::binaries()?)))
-        .and_then(|mut server| {
-            let outcome = tests(workspace, stages, &mut server, args);
-            outcome.and(stages.must("postgres stop", || server.stop()))
-        });
     // told by its stage already; `finish` makes it the exit status
-    drop(outcome);
+    drop(stages_of(workspace, stages, args));
     Ok(())
 }
 
-fn tests(
+fn stages_of(workspace: &Workspace, stages: &mut Stages, args: &[String]) -> Result<()> {
+    // First: whoever has to install something by hand hears of it before a build.
+    stages.must("programs that tests start", programs::ensure)?;
+    let chosen = (!args.is_empty()).then(|| chosen(workspace.cargo(), args));
+    let built = match &chosen {
+        // Whoever narrows the tests builds no more than they need.
+        Some(_) => String::new(),
+        None => stages.must("build", || built(workspace.cargo()))?,
+    };
+    let mut server = stages.must("postgres start", || Postgres::start(&postgres::binaries()?))?;
+    let outcome = match chosen {
+        Some(mut chosen) => stages.must("test", || server.run(&mut chosen)),
+        None => all(workspace, stages, &mut server, &built),
+    };
+    outcome.and(stages.must("postgres stop", || server.stop()))
+}
+
+/// Builds everything that is tested, and the program that the tests of nodes start. In one go: a build of the program alone
+/// wants other features of what both share, so nearly all of it would be built twice.
+fn build(mut cargo: Command) -> Command {
+    cargo.args(["test", "--workspace", "--locked", "--lib", "--bins"]);
+    cargo.args(["--test", "blackbox", "--no-run"]);
+    cargo
+}
+
+/// What cargo says of the build.
+fn built(cargo: Command) -> Result<String> {
+    let mut cargo = build(cargo);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    let built = cargo.stderr(Stdio::inherit()).output();
+    let built = built.context("cannot start cargo")?;
+    succeeded("the tests do not build", built.status)?;
+    Ok(String::from_utf8_lossy(&built.stdout).into_owned())
+}
+
+fn all(
     workspace: &Workspace,
     stages: &mut Stages,
     server: &mut Postgres,
-    args: &[String],
+    built: &str,
 ) -> Result<()> {
     let cargo = || workspace.cargo();
-    if !args.is_empty() {
-        return stages.must("test", || server.run(&mut chosen(cargo(), args)));
-    }
     let seeds = Seeds::of_commit(workspace);
-    let hours = stages.must("build of parts' tests", || sim::counters(workspace, seeds))?;
+    let hours = sim::counters(built, seeds)?;
     stages.must("test of parts", || server.run(&mut parts(cargo())))?;
     stages.must("test of examples in docs", || {
         server.run(&mut docs(cargo()))
@@ -96,7 +118,7 @@ fn tests(
         server.run(&mut exact_pass(cargo()))
     })?;
     stages.must("test of a whole cluster on this machine", || {
-        local_cluster::run(workspace, true)
+        local_cluster::run_built(workspace, true)
     })
 }
 
@@ -190,6 +212,10 @@ mod tests {
 
     #[test]
     fn every_pass_takes_the_whole_workspace_so_that_none_builds_anew() {
+        assert_eq!(
+            shown(&build(cargo())),
+            "cargo test --workspace --locked --lib --bins --test blackbox --no-run"
+        );
         assert_eq!(
             shown(&parts(cargo())),
             "cargo test --workspace --locked --lib --bins"

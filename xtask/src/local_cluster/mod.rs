@@ -21,16 +21,21 @@ use nodes::{Node, Nodes};
 /// How long all nodes together may take until they are ready.
 const READY: Duration = Duration::from_secs(120);
 
-/// Runs it until Ctrl-C; with `check` until a gateway behind the balancer has said that it is ready.
+/// Builds it and runs it until Ctrl-C; with `check` until a gateway behind the balancer has said that it is ready.
 ///
 /// # Errors
 /// When a node does not start, or none says so.
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
-    command(
-        workspace
-            .cargo()
-            .args(["build", "--locked", "--bin", "headgate"]),
-    )?;
+    let build = ["build", "--locked", "--bin", "headgate"];
+    command(workspace.cargo().args(build))?;
+    run_built(workspace, check)
+}
+
+/// The same with the program that is there, as the tests of whole nodes have it.
+///
+/// # Errors
+/// When a node does not start, or none says so.
+pub(crate) fn run_built(workspace: &Workspace, check: bool) -> Result<()> {
     let binary = workspace.root().join("target/debug/headgate");
     let folder = std::env::temp_dir().join(format!("headgate-cluster-{}", std::process::id()));
     std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
