@@ -207,6 +207,7 @@ async fn a_node_that_lost_carbon_stays_who_it_is_and_tells_what_the_crash_lost()
         assert!(removed.is_ok() || name != "carbon.db");
     }
     let node = node.crash_and_restart(Options::default()).await;
+    assert!(node.log().contains("carbon.db was lost"), "and says so");
     eventually(20, "what the crash lost is told", || async {
         let usage = usage(&node).await;
         let (counted, unknown) = (forwarded(&usage), usage["unknownCalls"].as_u64()?);

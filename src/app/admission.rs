@@ -12,6 +12,8 @@ use cluster::{
 use storage::apim::retired_nodes;
 use storage::carbon::join_tokens::{self, Taken};
 use storage::{Database, StoreError, Write};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
 use super::credential_files::CredentialFiles;
 use super::membership::{self, CONTROL_PLANE};
@@ -22,6 +24,9 @@ use crate::listeners::Ports;
 const FORGOTTEN: &str = "it was forgotten (headgate cluster forget): if it is to stay, start it with --join and a token of headgate cluster token";
 /// The most characters of a node's id, and of its name.
 const ID: usize = 64;
+/// How long API-M may take, and how long one waits for the turn of its token: shorter together than a connection has to say
+/// who it is, so that a newcomer hears why it is not admitted.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A token for one node, as an operator gets it.
 #[derive(Debug, Clone)]
@@ -43,10 +48,13 @@ pub(super) struct Admits {
     pub(super) apim: Database,
     pub(super) cluster: Cluster,
     pub(super) clock: Clock,
-    /// Whoever is admitted has it: of two that show one token the second is judged when the first has used it up. Others see
-    /// none of these tokens, for Carbon is one process's.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) turns: Turns,
 }
+
+/// Whoever is admitted has its token's: of two that show one token the second is judged when the first has used it up. No other
+/// process takes a token of this Carbon.
+#[derive(Default)]
+pub(super) struct Turns([Mutex<()>; 16]);
 
 /// Makes a token of the node that runs on a data directory. The row is written beside the node, which
 /// looks at it when it is shown; of two who ask at a time each gets a row of its own.
@@ -116,25 +124,53 @@ impl Admission for Admitter {
     }
 }
 
+// === impl Turns ===
+
+impl Turns {
+    async fn of(&self, token: &str) -> MutexGuard<'_, ()> {
+        let [first, ..] = &self.0;
+        let sum = token.bytes().map(usize::from).sum::<usize>();
+        let turn = self.0.get(sum % self.0.len());
+        turn.unwrap_or(first).lock().await
+    }
+}
+
 // === impl Admits ===
 
 impl Admits {
     async fn admit(&self, ask: JoinAsk) -> Result<Admitted, NotAdmitted> {
-        let _turn = self.turn.lock().await;
         let now_ms = self.clock.now_ms();
-        let judged = self.judge(&ask, now_ms).await;
-        judged.unwrap_or_else(token_unread)?;
+        // Whoever is refused waits for nobody.
+        self.judge(&ask, now_ms)
+            .await
+            .unwrap_or_else(token_unread)?;
+        let turn = timeout(PATIENCE, self.turns.of(&ask.token)).await;
+        let _turn = turn.map_err(|_| NotAdmitted::Unavailable)?;
+        self.judge(&ask, now_ms)
+            .await
+            .unwrap_or_else(token_unread)?;
         // All that could refuse it comes before the first thing that is written.
         let admitted = self.signed(&ask, now_ms)?;
-        // Whoever runs the cluster wants it again. A node that takes no token any more, for its certificate is good, would stay
-        // forgotten: so nobody is admitted before that is written down.
-        if let Err(error) = take_back(&self.apim, &ask.id).await {
-            tracing::warn!(%error, node = ask.id, "a node is not admitted yet, for it cannot be looked up whether it was forgotten: its token stays good");
-            return Err(NotAdmitted::Unavailable);
-        }
+        self.take_back(&ask).await?;
         let taken = self.take(&ask, now_ms).await;
         taken.unwrap_or_else(token_unread)?;
         Ok(admitted)
+    }
+
+    /// Whoever runs the cluster wants it again. A node that takes no token any more, for its certificate is good, would stay
+    /// forgotten: so nobody is admitted before that is written down.
+    async fn take_back(&self, ask: &JoinAsk) -> Result<(), NotAdmitted> {
+        let reason = match timeout(PATIENCE, take_back(&self.apim, &ask.id)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "API-M does not answer".to_owned(),
+        };
+        tracing::warn!(
+            reason,
+            node = ask.id,
+            "a node is not admitted yet, for it cannot be looked up whether it was forgotten: its token stays good"
+        );
+        Err(NotAdmitted::Unavailable)
     }
 
     /// What a node gets that is admitted.
@@ -191,14 +227,17 @@ impl Admits {
         Ok(taking.and_then(|(_, roles)| self.refusal(ask, &roles).map_or(Ok(()), Err)))
     }
 
-    /// Uses the token up, of a node that may be admitted.
+    /// Uses the token up, of a node that still may be admitted: one of its id may have come meanwhile.
     pub(super) async fn take(
         &self,
         ask: &JoinAsk,
         now_ms: i64,
     ) -> Result<Result<(), NotAdmitted>, StoreError> {
         match self.taking(ask, now_ms).await? {
-            Ok((write, _)) => write.commit().await.map(Ok),
+            Ok((write, roles)) => match self.refusal(ask, &roles) {
+                None => write.commit().await.map(Ok),
+                Some(refused) => Ok(Err(refused)),
+            },
             Err(refused) => Ok(Err(refused)),
         }
     }

@@ -39,7 +39,7 @@ async fn admits(directory: &Path) -> Admits {
         apim: apim::open(&url).await.unwrap(),
         cluster: Cluster::new(me),
         clock: Clock::system(),
-        turn: tokio::sync::Mutex::default(),
+        turns: Default::default(),
     };
     let good = join_tokens::JoinToken {
         id: "good".to_owned(),
@@ -128,4 +128,24 @@ async fn of_two_nodes_that_show_one_token_at_a_time_nothing_is_written_for_the_o
             assert_eq!(retires(&admits.apim, id).await, is_refused, "{id}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_hangs_with_one_token_holds_up_no_other_and_who_is_cut_leaves_its_token_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let admits = admits(dir.path()).await;
+    {
+        let _turn = admits.turns.of("good").await;
+        let refused = admits.admit(ask_of(NODE, "another")).await.unwrap_err();
+        assert_eq!(refused, NotAdmitted::Unknown);
+        let later = admits.admit(ask_of(NODE, "good")).await.unwrap_err();
+        assert_eq!(later, NotAdmitted::Unavailable);
+    }
+    let held = admits.apim.write("test.hold").await.unwrap();
+    let cut = timeout(PATIENCE / 10, admits.admit(ask_of(NODE, "good"))).await;
+    assert!(cut.is_err(), "API-M is held");
+    let later = admits.admit(ask_of(NODE, "good")).await.unwrap_err();
+    assert_eq!(later, NotAdmitted::Unavailable);
+    drop(held);
+    assert!(admits.admit(ask_of(NODE, "good")).await.is_ok());
 }

@@ -56,7 +56,7 @@ fn admits(carbon: &Database, apim: &Database) -> admission::Admits {
         apim: apim.clone(),
         cluster: Cluster::new(me),
         clock: Clock::system(),
-        turn: tokio::sync::Mutex::default(),
+        turns: Default::default(),
     }
 }
 

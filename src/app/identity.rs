@@ -24,6 +24,7 @@ pub(super) async fn raise(
     // Usage of calls waits there; nobody was let in before a change was applied.
     let mut read = databases.carbon.read().await?;
     let has_served = projection::applied(&mut read).await?.is_some();
+    let lost_carbon = owner.is_some() && identity::find(&mut read).await?.is_none();
     drop(read);
     let above = owner.as_ref().map_or(0, |owner| owner.incarnation);
     let known_id = owner.map(|owner| owner.node_id);
@@ -39,6 +40,13 @@ pub(super) async fn raise(
         );
     }
     write.commit().await?;
+    if lost_carbon {
+        tracing::warn!(
+            incarnation = me.incarnation,
+            "carbon.db was lost: if this node was one of several that vote on the view, it has forgotten what it promised \
+             them: stop it, forget it there (headgate cluster forget), and start it with an empty data directory"
+        );
+    }
     let mut write = databases.broker.write("broker.node.save").await?;
     let owner = Owner {
         node_id: me.node_id.clone(),
@@ -60,8 +68,13 @@ pub(super) async fn raise(
         );
     }
     write.commit().await?;
-    // After Broker, where this node's mark is by now: a first start that was cut short before has
-    // counted nothing, and is not taken for one that lost what it counted.
+    note_counting(databases, node, &me).await?;
+    Ok(me)
+}
+
+/// That plans are counted here from now on. After Broker, where this node's mark is by now: a first start that was cut short
+/// before has counted nothing, and is not taken for one that lost what it counted.
+async fn note_counting(databases: &Databases, node: &Node, me: &Identity) -> anyhow::Result<()> {
     if node.roles.contains(&Role::TrafficManager) && !me.has_counted {
         let mut write = databases
             .carbon
@@ -70,5 +83,5 @@ pub(super) async fn raise(
         identity::note_counting(&mut write).await?;
         write.commit().await?;
     }
-    Ok(me)
+    Ok(())
 }

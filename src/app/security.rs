@@ -12,7 +12,7 @@ use storage::carbon::identity::{self, Identity};
 use storage::carbon::known_members;
 use storage::{Database, StoreError};
 
-use super::admission::{Admits, Admitter};
+use super::admission::{Admits, Admitter, Turns};
 use super::credential_files::{AUTHORITY, CredentialFiles, NODE};
 use super::databases::Databases;
 use super::founding;
@@ -157,7 +157,7 @@ impl Place<'_> {
                 apim: control.apim.clone(),
                 cluster: self.cluster.clone(),
                 clock: self.clock.clone(),
-                turn: tokio::sync::Mutex::default(),
+                turns: Turns::default(),
             })
         });
         if let Some(admits) = admits.clone() {
