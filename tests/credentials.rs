@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::support::memory::Memory;
 use crate::support::platform::{DEVPORTAL, text};
 use crate::support::shop::Shop;
 use crate::support::wire::Wire;
@@ -94,9 +95,9 @@ async fn refused(address: &str, good: &str, numbers: impl Iterator<Item = usize>
 async fn a_flood_of_unknown_tokens_is_refused_in_bounded_memory() {
     let (shop, upstream) = Shop::start("").await;
     flood(&shop, 0, 2_000).await;
-    let before = shop.node.resident();
+    let before = Memory::of(&shop.node).resident;
     flood(&shop, 2_000, 12_000).await;
-    let grown = shop.node.resident().saturating_sub(before);
+    let grown = Memory::of(&shop.node).resident.saturating_sub(before);
     assert!(grown < 16 * 1024, "{grown} KiB more for 10,000 tokens");
     assert_eq!(upstream.count(), 0);
     let call = shop.node.api("GET", "/shop/1.0.0/items");

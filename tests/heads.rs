@@ -27,6 +27,27 @@ async fn a_head_that_is_not_http_is_refused_with_a_body_and_the_connection_ends(
 }
 
 #[tokio::test]
+async fn every_answer_has_the_name_of_its_call_as_wso2_calls_it_as_well() {
+    let (shop, _upstream) = Shop::start("").await;
+    let call = shop.head("GET", "/items");
+    let nobody = "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost";
+    for (head, status) in [
+        (call.trim_end(), 200),
+        (nobody, 401),
+        ("GET / HTTP/1.1\r\nno colon here", 400),
+    ] {
+        let mut wire = Wire::open(&shop.address()).await;
+        let forged = "activityid: evil-activity\r\nConnection: close\r\n\r\n";
+        wire.send(&format!("{head}\r\n{forged}")).await;
+        let reply = wire.reply().await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        let name = reply.field("x-request-id").unwrap_or_default();
+        assert!(!name.is_empty(), "{status}");
+        assert_eq!(reply.field("activityid"), Some(name), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_head_behind_a_good_request_is_refused_after_the_answer() {
     let (shop, upstream) = Shop::start("").await;
     let good = shop.head("GET", "/items");

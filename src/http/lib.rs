@@ -45,6 +45,9 @@ mod serving;
 mod shape;
 mod socket;
 mod spell;
+#[cfg(test)]
+#[path = "../../fuzz/tally.rs"]
+mod tally;
 mod target;
 mod timed_body;
 mod turn;

@@ -71,6 +71,9 @@ pub struct Operation {
     /// Members that must not name, together with others or alone, what there is already: 409 names
     /// one of them.
     pub unique: &'static [&'static str],
+    /// Members of its body that must be there: 400 names the one that is missing. Each by its path, where `[]` stands
+    /// for each of a list; a member of one that may be left out must be there where that one is.
+    pub required: &'static [&'static str],
 }
 
 // === impl Operation ===
@@ -95,6 +98,7 @@ impl Operation {
             looked_at: false,
             owner: Owner::Tenant,
             unique: &[],
+            required: &[],
         }
     }
 
@@ -137,6 +141,13 @@ impl Operation {
     #[must_use]
     pub const fn unique(mut self, members: &'static [&'static str]) -> Self {
         self.unique = members;
+        self
+    }
+
+    /// The same with members that its body must have.
+    #[must_use]
+    pub const fn required(mut self, members: &'static [&'static str]) -> Self {
+        self.required = members;
         self
     }
 

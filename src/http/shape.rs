@@ -34,9 +34,12 @@ pub(crate) enum Kind {
     TextsByName(usize),
     /// A list of such objects.
     List(Members),
+    /// Of this type, and not to be left out of what it is a member of.
+    Required(&'static Self),
 }
 
-/// Refuses members of another type than `kinds` says; they stay in place, and so do all others.
+/// Refuses members of another type than `kinds` says, and those that are missing where they must not be; all that are
+/// there stay in place.
 ///
 /// # Errors
 /// 400 naming the member.
@@ -46,6 +49,8 @@ pub(crate) fn check(fields: &mut Fields, kinds: Members) -> Result<(), ApiError>
             fields.put(name, value.clone());
             kind.check(fields, name)?;
             fields.put(name, value);
+        } else if matches!(kind, Kind::Required(_)) {
+            return Err(fields.bad(name, "is required"));
         }
     }
     Ok(())
@@ -136,6 +141,7 @@ impl Kind {
                 let mut items = fields.items(name)?.into_iter();
                 items.try_for_each(|item| whole(item, kinds))
             }
+            Self::Required(kind) => kind.check(fields, name),
         }
     }
 }
@@ -157,6 +163,10 @@ mod tests {
         ("objects", Kind::Objects(&[("in", Kind::Flag)])),
         ("byName", Kind::TextsByName(3)),
         ("list", Kind::List(&[("in", Kind::Number)])),
+        (
+            "listed",
+            Kind::List(&[("must", Kind::Required(&Kind::Flag))]),
+        ),
     ];
 
     fn fields(value: Value) -> Fields {
@@ -171,7 +181,7 @@ mod tests {
         let good = json!({
             "text": "abc", "word": "B", "flag": true, "either": "true", "number": 5, "texts": ["a"],
             "object": {"in": "x", "more": 1}, "objects": {"a": {"in": false}},
-            "byName": {"a": "b"}, "list": [{"in": 1}], "other": [1],
+            "byName": {"a": "b"}, "list": [{"in": 1}], "listed": [{"must": false}], "other": [1],
         });
         let mut kept = fields(good.clone());
         check(&mut kept, SHAPE).unwrap();
@@ -199,6 +209,9 @@ mod tests {
             (json!({"list": {}}), "list"),
             (json!({"list": [{}, "x"]}), "list[1]"),
             (json!({"list": [{}, {"in": "x"}]}), "list[1].in"),
+            (json!({"listed": [{"must": true}, {}]}), "listed[1].must"),
+            (json!({"listed": [{"must": null}]}), "listed[0].must"),
+            (json!({"listed": [{"must": "x"}]}), "listed[0].must"),
         ] {
             let refused = check(&mut fields(wrong.clone()), SHAPE).unwrap_err();
             let (field, _) = refused.description().split_once(": ").unwrap();

@@ -43,14 +43,13 @@ pub(super) fn all() -> [Row; 8] {
             .unknown("/node"),
         forget
             .faults([
-                gone("/node"),
                 wrong("/node", json!(5)),
                 wrong("/node", json!("")),
                 wrong("/node", json!("x".repeat(256))),
             ])
+            .required(&["node"])
             .unknown("/node"),
-        voters.faults([
-            gone("/voters"),
+        voters.required(&["voters"]).faults([
             wrong("/voters", json!(NODE)),
             wrong("/voters", json!([5])),
             named(&[]),
@@ -58,14 +57,16 @@ pub(super) fn all() -> [Row; 8] {
             named(&[NODE, NODE, NODE]),
             named(&["moon"]),
         ]),
-        change(json!({"units": 5})).level("refund").faults([
-            gone("/units"),
-            wrong("/units", json!(0)),
-            wrong("/units", json!(-1)),
-            wrong("/units", json!(1.5)),
-            wrong("/units", json!("5")),
-            wrong("/units", json!(u64::MAX)),
-        ]),
+        change(json!({"units": 5}))
+            .level("refund")
+            .required(&["units"])
+            .faults([
+                wrong("/units", json!(0)),
+                wrong("/units", json!(-1)),
+                wrong("/units", json!(1.5)),
+                wrong("/units", json!("5")),
+                wrong("/units", json!(u64::MAX)),
+            ]),
         change(json!({}))
             .level("reset")
             .faults([wrong("/units", json!(5))]),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::rows::{Fault, Good, Row, gone, long, name, wrong};
+use super::rows::{Fault, Good, Row, long, name, wrong};
 use super::world::World;
 
 pub(super) fn all(world: &World) -> Vec<Row> {
@@ -13,25 +13,23 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     };
     let token = json!({"grant_type": "client_credentials"});
     let token_faults = vec![
-        gone("/grant_type"),
         wrong("/grant_type", json!("magic")),
         wrong("/validity_period", json!("long")),
         wrong("/validity_period", json!("0")),
         wrong("/validity_period", json!("-5")),
     ];
-    let token = form("/oauth2/token", token, token_faults);
+    let token = form("/oauth2/token", token, token_faults).required(&["grant_type"]);
     let shown = json!({"token": world.token});
-    let introspect = form("/oauth2/introspect", shown, vec![gone("/token")]);
-    let revoke = form(
-        "/oauth2/revoke",
-        json!({"token": "none"}),
-        vec![gone("/token")],
-    );
+    let introspect = form("/oauth2/introspect", shown, Vec::new()).required(&["token"]);
+    let none = json!({"token": "none"});
+    let revoke = form("/oauth2/revoke", none, Vec::new()).required(&["token"]);
     vec![
         people(),
         patch(),
         sign_up(),
-        Row::json("POST", register, client, 200).faults(client_faults(world)),
+        Row::json("POST", register, client, 200)
+            .faults(client_faults(world))
+            .required(&["clientName"]),
         token,
         introspect,
         revoke,
@@ -59,7 +57,8 @@ fn people() -> Row {
         long("/externalId", 40_000),
     ]);
     let create = Row::json("POST", "/scim2/Users", user, 201);
-    create.faults(faults).once(&["userName"])
+    let create = create.faults(faults).required(&["userName", "password"]);
+    create.once(&["userName"])
 }
 
 fn sign_up() -> Row {
@@ -67,7 +66,6 @@ fn sign_up() -> Row {
     let mut me_faults = name("/user/username", 255);
     me_faults.extend(name("/user/password", 128));
     me_faults.extend([
-        gone("/user"),
         wrong("/user/claims", json!("admin")),
         wrong("/user/claims", json!([5])),
         wrong("/user/claims", json!([{"uri": 5}])),
@@ -77,7 +75,9 @@ fn sign_up() -> Row {
         ),
     ]);
     let create = Row::json("POST", "/api/identity/user/v1.0/me", me, 201);
-    create.faults(me_faults).once(&["username"])
+    let create = create.faults(me_faults);
+    let create = create.required(&["user", "user.username", "user.password"]);
+    create.once(&["username"])
 }
 
 fn client_faults(world: &World) -> Vec<Fault> {
@@ -107,15 +107,19 @@ fn patch() -> Row {
     let body = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [new],
     });
-    Row::json("PATCH", "/scim2/Users/{userId}", body, 200).faults(vec![
-        gone("/schemas"),
+    let row = Row::json("PATCH", "/scim2/Users/{userId}", body, 200);
+    let row = row.required(&[
+        "schemas",
+        "Operations",
+        "Operations[].op",
+        "Operations[].value",
+    ]);
+    row.faults(vec![
         wrong("/schemas", json!([])),
-        gone("/Operations"),
         wrong("/Operations", json!("replace")),
         wrong("/Operations", json!([new, new])),
         wrong("/Operations/0/op", json!("remove")),
         wrong("/Operations/0/path", json!(5)),
-        gone("/Operations/0/value"),
         // What the operation is about has a name of its own.
         wrong("/Operations/0/value", json!("1234")).called("password"),
         long("/Operations/0/value", 129),
@@ -132,5 +136,6 @@ pub(super) fn change_password(world: &World) -> Row {
     faults.extend(name("/newPassword", 128));
     faults.push(wrong("/newPassword", json!("1234")));
     let path = "/api/am/devportal/v3/me/change-password";
-    Row::json("POST", path, body, 200).faults(faults)
+    let row = Row::json("POST", path, body, 200).faults(faults);
+    row.required(&["currentPassword", "newPassword"])
 }

@@ -10,6 +10,7 @@ mod ids;
 mod kept_rows;
 mod key_manager_rows;
 mod list_rows;
+mod missing;
 mod policy_rows;
 mod portal_rows;
 mod query_rows;
@@ -55,13 +56,10 @@ async fn every_operation_that_takes_something_names_the_member_it_refuses() {
         wrong.extend(undeclared(operation, rows.iter().find(of)));
     }
     for row in &rows {
-        let refuses = !row.faults.is_empty();
+        let takes_all = !row.takes_all.is_empty();
+        let refuses = !row.faults.is_empty() || (!takes_all && !row.required.is_empty());
         let place = format!("{} {}", row.method, row.path);
-        assert_ne!(
-            refuses,
-            !row.takes_all.is_empty(),
-            "{place}: what is refused?"
-        );
+        assert_ne!(refuses, takes_all, "{place}: what is refused?");
     }
     for row in &rows {
         check(&node, &world, row, &mut wrong).await;
@@ -76,10 +74,12 @@ fn undeclared(operation: &Operation, row: Option<&Row>) -> Vec<String> {
     let told = |what: String| format!("{place}: {what}");
     let Some(row) = row else {
         // Those without a row are reads and deletions, which are `ids`'.
-        let none = operation.unique.is_empty();
-        return Vec::from_iter((!none).then(|| told("no row for what is unique".to_owned())));
+        let none = operation.unique.is_empty() && operation.required.is_empty();
+        let what = "no row for what is unique or required";
+        return Vec::from_iter((!none).then(|| told(what.to_owned())));
     };
-    let mut wrong = Vec::new();
+    let required = missing::undeclared(operation, row).into_iter();
+    let mut wrong: Vec<_> = required.map(told).collect();
     if row.tagged != operation.if_match {
         wrong.push(told("If-Match is declared or tested, not both".to_owned()));
     }
@@ -104,12 +104,10 @@ fn undeclared(operation: &Operation, row: Option<&Row>) -> Vec<String> {
 
 /// All promises of one row; what is broken is told in `wrong`.
 async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
+    let place = format!("{} {}", row.method, row.path);
     let mut tell = |what: &str, wanted: &str, answer: &Answer| {
-        let (method, path, status) = (row.method, row.path, answer.status);
-        let text = answer.text();
-        wrong.push(format!(
-            "{method} {path}: {what}: wanted {wanted}, got {status} {text}"
-        ));
+        let got = format!("{} {}", answer.status, answer.text());
+        wrong.push(format!("{place}: {what}: wanted {wanted}, got {got}"));
     };
     let derived = of_every_member(row);
     for fault in row.faults.iter().chain(&derived) {
@@ -117,6 +115,9 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
         if answer.status != 400 || !names(row, fault, &answer) {
             tell(&format!("{fault:?}"), "400 naming the member", &answer);
         }
+    }
+    for (what, answer) in missing::unnoticed(node, world, row).await {
+        tell(&what, "400 naming the member", &answer);
     }
     for fault in &row.query_faults {
         let query = fault.in_parameters(&row.query);

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::rows::{Row, gone, long, name, wrong};
+use super::NOBODY;
+use super::rows::{Row, long, name, wrong};
 use super::world::World;
 
-pub(super) fn applications(world: &World) -> Vec<Row> {
+pub(super) fn applications() -> Vec<Row> {
     let good = json!({"name": "rows", "throttlingPolicy": "Unlimited", "tokenType": "JWT"});
     let faults = || {
         let mut faults = name("/name", 100);
@@ -26,6 +27,21 @@ pub(super) fn applications(world: &World) -> Vec<Row> {
     let one = "/api/am/devportal/v3/applications/{applicationId}";
     let mut renamed = good.clone();
     renamed["name"] = json!("holder");
+    vec![
+        Row::json("POST", every, good, 201)
+            .faults(faults())
+            .required(&["name", "throttlingPolicy"])
+            .once(&["name"]),
+        Row::json("PUT", one, renamed, 200)
+            .faults(faults())
+            .required(&["name", "throttlingPolicy"])
+            .taken(wrong("/name", json!("idle")), &["name"])
+            .owned()
+            .tagged(),
+    ]
+}
+
+pub(super) fn subscriptions(world: &World) -> Vec<Row> {
     let subscription = json!({
         "apiId": world.api, "applicationId": world.idle, "throttlingPolicy": "Unlimited",
     });
@@ -35,27 +51,34 @@ pub(super) fn applications(world: &World) -> Vec<Row> {
     let subscriptions = "/api/am/devportal/v3/subscriptions";
     let of_subscription = "/api/am/devportal/v3/subscriptions/{subscriptionId}";
     let multiple = "/api/am/devportal/v3/subscriptions/multiple";
+    let held = json!({
+        "apiId": world.api, "applicationId": world.application, "throttlingPolicy": "Unlimited",
+        "subscriptionId": world.subscription,
+    });
     let mut plan = name("/throttlingPolicy", 60);
-    plan.push(wrong("/throttlingPolicy", json!("NoSuchPlan")));
+    plan.extend(name("/applicationId", 60));
+    plan.extend([
+        wrong("/throttlingPolicy", json!("NoSuchPlan")),
+        // A subscription stays of what it is of.
+        wrong("/applicationId", json!(world.idle)),
+        wrong("/apiId", json!(NOBODY)),
+        wrong("/subscriptionId", json!(NOBODY)),
+    ]);
     vec![
-        Row::json("POST", every, good, 201)
-            .faults(faults())
-            .once(&["name"]),
-        Row::json("PUT", one, renamed, 200)
-            .faults(faults())
-            .taken(wrong("/name", json!("idle")), &["name"])
-            .owned()
-            .tagged(),
         Row::json("POST", subscriptions, subscription.clone(), 201)
             .faults(sub_faults)
+            .required(&["applicationId", "throttlingPolicy", "apiId"])
             .faults([wrong("/throttlingPolicy", json!("NoSuchPlan"))])
             .owned()
             .once(&["apiId", "applicationId"]),
         Row::json("POST", multiple, json!([subscription.clone()]), 200)
             .owned()
+            .required(&["[].applicationId", "[].throttlingPolicy", "[].apiId"])
             .takes_all("a bad item is answered in its place: `bad_input` has its test"),
-        Row::json("PUT", of_subscription, subscription, 200)
+        Row::json("PUT", of_subscription, held, 200)
             .faults(plan)
+            .required(&["applicationId", "throttlingPolicy"])
+            .sample("/requestedThrottlingPolicy", json!("Unlimited"))
             .owned()
             .tagged(),
     ]
@@ -72,7 +95,6 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
     let large = json!({"x": "y".repeat(40_000)});
     let key_faults = |grants: &str| {
         vec![
-            gone(grants),
             wrong(grants, json!("password")),
             wrong(grants, json!(["magic"])),
             wrong("/callbackUrl", json!(5)),
@@ -96,7 +118,8 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
     let first = Row::json("POST", generate, good, 200)
         .level("idle")
         .faults(key_faults("/grantTypesToBeSupported"))
-        .faults([gone("/keyType"), wrong("/keyType", json!("PLANET"))])
+        .faults([wrong("/keyType", json!("PLANET"))])
+        .required(&["grantTypesToBeSupported", "keyType"])
         .owned()
         .once(&["keyType"]);
     let mut rows = vec![first];
@@ -106,9 +129,9 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
         "/api/am/devportal/v3/applications/{applicationId}/oauth-keys/{keyMappingId}",
         "/api/am/devportal/v3/applications/{applicationId}/keys/{keyType}",
     ] {
-        let row = Row::json("PUT", path, update.clone(), 200);
+        let row = Row::json("PUT", path, update.clone(), 200).owned();
         let row = row.faults(key_faults("/supportedGrantTypes"));
-        rows.push(row.owned().tagged());
+        rows.push(row.required(&["supportedGrantTypes"]).tagged());
     }
     for path in [
         "/api/am/devportal/v3/applications/{applicationId}/oauth-keys/{keyMappingId}/generate-token",
@@ -124,7 +147,8 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
             wrong("/additionalProperties", json!("x")),
             wrong("/additionalProperties", large.clone()),
         ]);
-        rows.push(row.faults(faults).owned().tagged());
+        let row = row.faults(faults).required(&["consumerSecret"]);
+        rows.push(row.owned().tagged());
     }
     rows
 }
@@ -145,16 +169,17 @@ pub(super) fn api_keys(world: &World) -> Vec<Row> {
         wrong("/additionalProperties/permittedIP", json!("nowhere")),
     ]);
     let generate = Row::json("POST", generate, good, 200).faults(faults);
+    let generate = generate.required(&["keyName"]);
     let mut rows = vec![generate.tagged().once(&["keyName"])];
     for (path, more) in [
         (
             "/api/am/devportal/v3/apis/{apiId}/api-keys/associate",
-            "/applicationUUID",
+            "applicationUUID",
         ),
         ("/api/am/devportal/v3/apis/{apiId}/api-keys/dissociate", ""),
         (
             "/api/am/devportal/v3/applications/{applicationId}/api-keys/{keyType}/associate",
-            "/apiUUID",
+            "apiUUID",
         ),
         (
             "/api/am/devportal/v3/applications/{applicationId}/api-keys/{keyType}/dissociate",
@@ -165,16 +190,16 @@ pub(super) fn api_keys(world: &World) -> Vec<Row> {
     ] {
         let mut good = json!({"keyUUID": world.api_key});
         match more {
-            "/applicationUUID" => good["applicationUUID"] = json!(world.application),
-            "/apiUUID" => good["apiUUID"] = json!(world.api),
+            "applicationUUID" => good["applicationUUID"] = json!(world.application),
+            "apiUUID" => good["apiUUID"] = json!(world.api),
             _ => {}
         }
         let row = Row::json("POST", path, good, 200).owned().tagged();
-        let row = row.faults(name("/keyUUID", 60));
+        let row = row.faults(name("/keyUUID", 60)).required(&["keyUUID"]);
         rows.push(if more.is_empty() {
             row
         } else {
-            row.faults(name(more, 60))
+            row.faults(name(&format!("/{more}"), 60)).required(&[more])
         });
     }
     rows

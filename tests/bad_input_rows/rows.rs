@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::api_faults::{api_faults, imported_faults};
+use super::api_faults::{OF_API, api_faults, api_samples, imported_faults};
 use super::world::World;
 use super::{key_manager_rows, list_rows, policy_rows, portal_rows, query_rows};
 use crate::support::platform::openapi;
@@ -22,6 +22,11 @@ pub(super) struct Row {
     /// The status of the good body.
     pub(super) status: u16,
     pub(super) faults: Vec<Fault>,
+    /// Members that must be in the body, by their paths: those that the contract requires, written here by hand, and
+    /// those that are required here beyond it.
+    pub(super) required: Vec<&'static str>,
+    /// What a good body may have more, or instead: members that hold others that are required.
+    samples: Vec<Fault>,
     /// Why nothing of it is refused, where nothing is.
     pub(super) takes_all: &'static str,
     /// Parameters of which any text is taken, each with the reason.
@@ -43,6 +48,7 @@ pub(super) struct Conflict {
 }
 
 /// A body that works.
+#[derive(Clone)]
 pub(super) enum Good {
     Json(Value),
     /// Members of a form.
@@ -85,10 +91,9 @@ pub(super) fn long(pointer: &str, characters: usize) -> Fault {
     wrong(pointer, json!("x".repeat(characters)))
 }
 
-/// Missing, a number, empty, too long.
+/// A number, empty, too long.
 pub(super) fn name(pointer: &str, characters: usize) -> Vec<Fault> {
     vec![
-        gone(pointer),
         wrong(pointer, json!(5)),
         wrong(pointer, json!("")),
         long(pointer, characters + 1),
@@ -98,6 +103,15 @@ pub(super) fn name(pointer: &str, characters: usize) -> Vec<Fault> {
 // === impl Good ===
 
 impl Good {
+    /// Its members, parts or parameters.
+    pub(super) const fn value(&self) -> &Value {
+        match self {
+            Self::Json(value) | Self::Form(value) | Self::Multipart(value) | Self::Query(value) => {
+                value
+            }
+        }
+    }
+
     /// The same body with a fault.
     pub(super) fn with(&self, fault: &Fault) -> Self {
         let changed = |value: &Value| {
@@ -176,6 +190,8 @@ impl Row {
             good,
             status,
             faults: Vec::new(),
+            required: Vec::new(),
+            samples: Vec::new(),
             takes_all: "",
             free: Vec::new(),
             owned: false,
@@ -191,6 +207,24 @@ impl Row {
     pub(super) fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.faults.extend(faults);
         self
+    }
+
+    /// Members that must be in the body.
+    pub(super) fn required(mut self, members: &[&'static str]) -> Self {
+        self.required.extend(members);
+        self
+    }
+
+    /// A good body may have this as well, or instead of what it has.
+    pub(super) fn sample(mut self, pointer: &str, value: Value) -> Self {
+        self.samples.push(wrong(pointer, value));
+        self
+    }
+
+    /// The good body, then that with each of the samples.
+    pub(super) fn bodies(&self) -> impl Iterator<Item = Good> {
+        let with = self.samples.iter().map(|sample| self.good.with(sample));
+        std::iter::once(self.good.clone()).chain(with)
     }
 
     pub(super) const fn level(mut self, level: &'static str) -> Self {
@@ -273,7 +307,8 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     rows.extend(policy_rows::all());
     rows.extend(publisher(world));
     rows.extend(key_manager_rows::all(world));
-    rows.extend(portal_rows::applications(world));
+    rows.extend(portal_rows::applications());
+    rows.extend(portal_rows::subscriptions(world));
     rows.extend(portal_rows::keys(world));
     rows.extend(portal_rows::api_keys(world));
     rows.extend(query_rows::all(world));
@@ -283,11 +318,10 @@ pub(super) fn all(world: &World) -> Vec<Row> {
 }
 
 /// What may be wrong with where a revision is to be deployed.
-fn target_faults() -> [Fault; 7] {
+fn target_faults() -> [Fault; 6] {
     [
         wrong("/0/name", json!("Moon")),
         wrong("/0/vhost", json!("moon.example")),
-        gone("/0/name"),
         wrong("/0/name", json!(5)),
         long("/0/name", 256),
         wrong("/0/vhost", json!(5)),
@@ -298,6 +332,7 @@ fn target_faults() -> [Fault; 7] {
 fn publisher(world: &World) -> Vec<Row> {
     let good = json!({"name": "RowsToo", "version": "1.0.0", "context": "/rows-too"});
     let create = Row::json("POST", "/api/am/publisher/v4/apis", good, 201);
+    let create = api_samples(create);
     let one = "/api/am/publisher/v4/apis/{apiId}";
     let update = Row::json("PUT", one, world.document.clone(), 200);
     let revisions = "/api/am/publisher/v4/apis/{apiId}/revisions";
@@ -309,6 +344,7 @@ fn publisher(world: &World) -> Vec<Row> {
         create
             .query_faults([wrong("/openAPIVersion", json!("v2"))])
             .faults(api_faults())
+            .required(OF_API)
             .taken(wrong("/name", json!("Rows")), &["name"])
             .taken(wrong("/context", json!("/rows")), &["context"])
             .once(&["name", "version"]),
@@ -318,6 +354,7 @@ fn publisher(world: &World) -> Vec<Row> {
         Row::json("POST", deploy, targets.clone(), 200)
             .names("revisionId", &world.revision)
             .faults(target_faults())
+            .required(&["[].name"])
             .tagged(),
         Row::json("POST", undeploy, targets, 201)
             .names("revisionId", &world.revision)
@@ -326,10 +363,12 @@ fn publisher(world: &World) -> Vec<Row> {
                 wrong("/allEnvironments", json!("perhaps")),
             ])
             .faults(target_faults())
+            .required(&["[].name"])
             .tagged(),
     ];
     rows.extend(definitions());
-    rows.push(update.faults(api_faults()).tagged());
+    let update = update.faults(api_faults()).required(OF_API);
+    rows.push(api_samples(update).tagged());
     rows
 }
 
@@ -355,16 +394,13 @@ fn definitions() -> [Row; 3] {
     );
     let swagger = "/api/am/publisher/v4/apis/{apiId}/swagger";
     let put = Good::Multipart(json!({"apiDefinition": document}));
-    let definition = [gone("/apiDefinition")];
     [
         import
-            .faults([
-                gone("/file"),
-                wrong(
-                    "/additionalProperties/operations",
-                    json!([{"verb": "GET", "target": "/other"}]),
-                ),
-            ])
+            .faults([wrong(
+                "/additionalProperties/operations",
+                json!([{"verb": "GET", "target": "/other"}]),
+            )])
+            .required(&["file", "additionalProperties.context"])
             .faults(imported_faults())
             .taken(
                 wrong("/additionalProperties/name", json!("Rows")),
@@ -376,10 +412,10 @@ fn definitions() -> [Row; 3] {
             )
             .once(&["name", "version"]),
         validate
-            .faults([gone("/file")])
+            .required(&["file"])
             .query_faults([wrong("/returnContent", json!("perhaps"))]),
         Row::new("PUT", swagger, put, 200)
-            .faults(definition)
+            .required(&["apiDefinition"])
             .tagged(),
     ]
 }

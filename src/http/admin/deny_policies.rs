@@ -30,11 +30,13 @@ const ONE: &str = "/api/am/admin/v4/throttling/deny-policy/{conditionId}";
 
 pub(super) static LIST: Operation =
     Operation::new("GET", ALL, VIEW, BodyKind::Empty).query(&["query"]);
-pub(super) static CREATE: Operation =
-    Operation::new("POST", ALL, MANAGE, BodyKind::Json).unique(&["conditionValue"]);
+pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json)
+    .unique(&["conditionValue"])
+    .required(&["conditionType", "conditionValue"]);
 pub(super) static GET: Operation = Operation::new("GET", ONE, VIEW, BodyKind::Empty);
-pub(super) static PATCH: Operation =
-    Operation::new("PATCH", ONE, MANAGE, BodyKind::Json).if_match();
+pub(super) static PATCH: Operation = Operation::new("PATCH", ONE, MANAGE, BodyKind::Json)
+    .if_match()
+    .required(&["conditionStatus"]);
 pub(super) static DELETE: Operation =
     Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty).if_match();
 

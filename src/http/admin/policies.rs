@@ -26,7 +26,7 @@ const VIEW: Access = Access::Scopes(&["apim:admin", "apim:tier_view"]);
 const MANAGE: Access = Access::Scopes(&["apim:admin", "apim:tier_manage"]);
 
 macro_rules! level {
-    ($name:ident, $level:expr, $path:literal) => {
+    ($name:ident, $level:expr, $path:literal $(, $more:literal)* $(,)?) => {
         pub(super) mod $name {
             use super::*;
 
@@ -37,15 +37,41 @@ macro_rules! level {
                 "/{policyId}"
             );
             const ALL: &str = concat!("/api/am/admin/v4/throttling/policies/", $path);
+            /// A limit has what its type is about. The contract has the last six for subscription policies.
+            const REQUIRED: &[&str] = &[
+                "policyName",
+                "defaultLimit",
+                "defaultLimit.type",
+                "defaultLimit.requestCount",
+                "defaultLimit.requestCount.timeUnit",
+                "defaultLimit.requestCount.unitTime",
+                "defaultLimit.requestCount.requestCount",
+                "defaultLimit.bandwidth",
+                "defaultLimit.bandwidth.timeUnit",
+                "defaultLimit.bandwidth.unitTime",
+                "defaultLimit.bandwidth.dataAmount",
+                "defaultLimit.bandwidth.dataUnit",
+                $($more,)*
+                "monetization.monetizationPlan",
+                "monetization.properties",
+                "customAttributes[].name",
+                "customAttributes[].value",
+                "permissions.permissionType",
+                "permissions.roles",
+            ];
 
             pub(in super::super) static LIST: Operation =
                 Operation::new("GET", ALL, VIEW, BodyKind::Empty);
             pub(in super::super) static CREATE: Operation =
-                Operation::new("POST", ALL, MANAGE, BodyKind::Json).unique(&["policyName"]);
+                Operation::new("POST", ALL, MANAGE, BodyKind::Json)
+                    .unique(&["policyName"])
+                    .required(REQUIRED);
             pub(in super::super) static GET: Operation =
                 Operation::new("GET", ONE, VIEW, BodyKind::Empty);
             pub(in super::super) static UPDATE: Operation =
-                Operation::new("PUT", ONE, MANAGE, BodyKind::Json).if_match();
+                Operation::new("PUT", ONE, MANAGE, BodyKind::Json)
+                    .if_match()
+                    .required(REQUIRED);
             pub(in super::super) static DELETE: Operation =
                 Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty).if_match();
 
@@ -70,7 +96,26 @@ macro_rules! level {
 
 level!(subscription, PolicyLevel::Subscription, "subscription");
 level!(application, PolicyLevel::Application, "application");
-level!(advanced, PolicyLevel::Api, "advanced");
+level!(
+    advanced,
+    PolicyLevel::Api,
+    "advanced",
+    "conditionalGroups[].conditions",
+    "conditionalGroups[].conditions[].type",
+    "conditionalGroups[].conditions[].ipCondition",
+    "conditionalGroups[].conditions[].ipCondition.specificIP",
+    "conditionalGroups[].limit",
+    "conditionalGroups[].limit.type",
+    "conditionalGroups[].limit.requestCount",
+    "conditionalGroups[].limit.requestCount.timeUnit",
+    "conditionalGroups[].limit.requestCount.unitTime",
+    "conditionalGroups[].limit.requestCount.requestCount",
+    "conditionalGroups[].limit.bandwidth",
+    "conditionalGroups[].limit.bandwidth.timeUnit",
+    "conditionalGroups[].limit.bandwidth.unitTime",
+    "conditionalGroups[].limit.bandwidth.dataAmount",
+    "conditionalGroups[].limit.bandwidth.dataUnit",
+);
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     advanced::mount(application::mount(subscription::mount(router)))

@@ -19,20 +19,23 @@ const POLICY: Members = &[
         Kind::Object(&[
             (
                 "monetizationPlan",
-                Kind::Word(&["FIXEDRATE", "DYNAMICRATE"]),
+                Kind::Required(&Kind::Word(&["FIXEDRATE", "DYNAMICRATE"])),
             ),
-            ("properties", Kind::TextsByName(VALUE)),
+            ("properties", Kind::Required(&Kind::TextsByName(VALUE))),
         ]),
     ),
     (
         "customAttributes",
-        Kind::List(&[("name", Kind::Text(SHORT)), ("value", Kind::Text(VALUE))]),
+        Kind::List(&[
+            ("name", Kind::Required(&Kind::Text(SHORT))),
+            ("value", Kind::Required(&Kind::Text(VALUE))),
+        ]),
     ),
     (
         "permissions",
         Kind::Object(&[
-            ("permissionType", Kind::Text(SHORT)),
-            ("roles", Kind::Texts),
+            ("permissionType", Kind::Required(&Kind::Text(SHORT))),
+            ("roles", Kind::Required(&Kind::Texts)),
         ]),
     ),
     ("subscriberCount", Kind::Number),
@@ -49,7 +52,8 @@ const POLICY: Members = &[
     ),
 ];
 
-/// Refuses members of another type than the contract's, and those that are too large; all stay.
+/// Refuses members of another type than the contract's, those that are too large, and those without what the contract
+/// requires of them; all stay.
 pub(super) fn check(fields: &mut Fields) -> Result<(), ApiError> {
     shape::check(fields, POLICY)
 }

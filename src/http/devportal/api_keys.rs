@@ -40,11 +40,11 @@ macro_rules! operations {
 
 operations! {
     LIST: "GET" "" Empty;
-    GENERATE: "POST" "/generate" Json .if_match() .unique(&["keyName"]);
-    REGENERATE: "POST" "/regenerate" Json .owned() .if_match();
-    REVOKE: "POST" "/revoke" Json .owned() .if_match();
-    ASSOCIATE: "POST" "/associate" Json .owned() .if_match();
-    DISSOCIATE: "POST" "/dissociate" Json .owned() .if_match();
+    GENERATE: "POST" "/generate" Json .if_match() .unique(&["keyName"]) .required(&["keyName"]);
+    REGENERATE: "POST" "/regenerate" Json .owned() .if_match() .required(&["keyUUID"]);
+    REVOKE: "POST" "/revoke" Json .owned() .if_match() .required(&["keyUUID"]);
+    ASSOCIATE: "POST" "/associate" Json .owned() .if_match() .required(&["keyUUID", "applicationUUID"]);
+    DISSOCIATE: "POST" "/dissociate" Json .owned() .if_match() .required(&["keyUUID"]);
 }
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {

@@ -39,8 +39,8 @@ macro_rules! operations {
 
 operations! {
     ASSOCIATIONS: "GET" "/associations" Empty;
-    ASSOCIATE: "POST" "/associate" Json .if_match();
-    DISSOCIATE: "POST" "/dissociate" Json .if_match();
+    ASSOCIATE: "POST" "/associate" Json .if_match() .required(&["keyUUID", "apiUUID"]);
+    DISSOCIATE: "POST" "/dissociate" Json .if_match() .required(&["keyUUID"]);
 }
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {

@@ -45,13 +45,15 @@ pub(super) static LIST: Operation = Operation::new("GET", ALL, CARRY, BodyKind::
     "limit",
     "offset",
 ]);
-pub(super) static CREATE: Operation =
-    Operation::new("POST", ALL, MANAGE, BodyKind::Json).unique(&["name"]);
+pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json)
+    .unique(&["name"])
+    .required(&["name", "throttlingPolicy"]);
 pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty).owned();
 pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json)
     .owned()
     .if_match()
-    .unique(&["name"]);
+    .unique(&["name"])
+    .required(&["name", "throttlingPolicy"]);
 pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, CARRY, BodyKind::Empty)
     .owned()
     .if_match();

@@ -42,19 +42,19 @@ macro_rules! operations {
 }
 
 operations! {
-    GENERATE: "POST" "/generate-keys" Json .unique(&["keyType"]);
+    GENERATE: "POST" "/generate-keys" Json .unique(&["keyType"]) .required(&["grantTypesToBeSupported", "keyType"]);
     LIST: "GET" "/oauth-keys" Empty;
     LIST_OLD: "GET" "/keys" Empty;
     GET: "GET" "/oauth-keys/{keyMappingId}" Empty .query(&["groupId"]);
     GET_OLD: "GET" "/keys/{keyType}" Empty .query(&["groupId"]);
-    UPDATE: "PUT" "/oauth-keys/{keyMappingId}" Json .if_match();
-    UPDATE_OLD: "PUT" "/keys/{keyType}" Json .if_match();
+    UPDATE: "PUT" "/oauth-keys/{keyMappingId}" Json .if_match() .required(&["supportedGrantTypes"]);
+    UPDATE_OLD: "PUT" "/keys/{keyType}" Json .if_match() .required(&["supportedGrantTypes"]);
     REGENERATE: "POST" "/oauth-keys/{keyMappingId}/regenerate-secret" Empty;
     REGENERATE_OLD: "POST" "/keys/{keyType}/regenerate-secret" Empty;
     CLEAN_UP: "POST" "/oauth-keys/{keyMappingId}/clean-up" Empty .if_match();
     CLEAN_UP_OLD: "POST" "/keys/{keyType}/clean-up" Empty .if_match();
-    TOKEN: "POST" "/oauth-keys/{keyMappingId}/generate-token" Json .if_match();
-    TOKEN_OLD: "POST" "/keys/{keyType}/generate-token" Json .if_match();
+    TOKEN: "POST" "/oauth-keys/{keyMappingId}/generate-token" Json .if_match() .required(&["consumerSecret"]);
+    TOKEN_OLD: "POST" "/keys/{keyType}/generate-token" Json .if_match() .required(&["consumerSecret"]);
 }
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {

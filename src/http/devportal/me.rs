@@ -20,7 +20,8 @@ pub(super) static CHANGE_PASSWORD: Operation = Operation::new(
     "/api/am/devportal/v3/me/change-password",
     Access::Scopes(&["apim:subscribe"]),
     BodyKind::Json,
-);
+)
+.required(&["currentPassword", "newPassword"]);
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     CHANGE_PASSWORD.mount(router, change_password)

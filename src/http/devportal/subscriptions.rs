@@ -38,18 +38,21 @@ pub(super) static LIST: Operation = Operation::new("GET", ALL, MANAGE, BodyKind:
     .owned();
 pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json)
     .owned()
-    .unique(&["apiId", "applicationId"]);
+    .unique(&["apiId", "applicationId"])
+    .required(&["apiId", "applicationId", "throttlingPolicy"]);
 pub(super) static CREATE_MANY: Operation = Operation::new(
     "POST",
     "/api/am/devportal/v3/subscriptions/multiple",
     MANAGE,
     BodyKind::Json,
 )
-.owned();
+.owned()
+.required(&["[].apiId", "[].applicationId", "[].throttlingPolicy"]);
 pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty).owned();
 pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json)
     .owned()
-    .if_match();
+    .if_match()
+    .required(&["applicationId", "throttlingPolicy"]);
 pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty)
     .owned()
     .if_match();
@@ -280,6 +283,32 @@ async fn is_met(
     Ok(met(headers, seen_version(&document))?.is_some())
 }
 
+/// The policy that a change asks for. A subscription stays of the API and the application that it is of: a change that
+/// names others would be answered with what was not done.
+fn wished_policy(subscription: &Subscription, fields: &mut Fields) -> Result<String, ApiError> {
+    let application = fields.required_text("applicationId", 60)?;
+    for (member, given, held) in [
+        (
+            "applicationId",
+            Some(application),
+            &subscription.application_id,
+        ),
+        ("apiId", fields.text("apiId", 60)?, &subscription.api_id),
+        (
+            "subscriptionId",
+            fields.text("subscriptionId", 60)?,
+            &subscription.id,
+        ),
+    ] {
+        if given.is_some_and(|given| given != *held) {
+            return Err(ApiError::bad_field(member, "cannot be changed"));
+        }
+    }
+    let policy = fields.required_text("throttlingPolicy", 60)?;
+    let wanted = fields.text("requestedThrottlingPolicy", 60)?;
+    Ok(wanted.filter(|wanted| !wanted.is_empty()).unwrap_or(policy))
+}
+
 async fn update(
     State(services): State<Services>,
     caller: Caller,
@@ -292,14 +321,7 @@ async fn update(
         .await;
     let (subscription, _) = found.map_err(answer)?;
     let as_read = is_met(&services, &caller, &headers, &subscription).await?;
-    for known in ["subscriptionId", "apiId", "applicationId"] {
-        fields.text(known, 60)?;
-    }
-    let wanted = fields.text("requestedThrottlingPolicy", 60)?;
-    let policy = match wanted.filter(|wanted| !wanted.is_empty()) {
-        Some(policy) => policy,
-        None => fields.required_text("throttlingPolicy", 60)?,
-    };
+    let policy = wished_policy(&subscription, &mut fields)?;
     let changed = portal(&services)?
         .update_subscription(subscription, policy, as_read)
         .await;

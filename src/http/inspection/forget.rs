@@ -36,7 +36,8 @@ pub(super) static FORGET: Operation = Operation::new(
     "/admin/forget",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Json,
-);
+)
+.required(&["node"]);
 
 #[derive(Deserialize)]
 pub(super) struct Named {

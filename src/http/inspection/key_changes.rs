@@ -17,13 +17,14 @@ use crate::services::Services;
 /// The most units of one refund: more than any window has.
 const MOST_UNITS: u64 = 1_000_000_000_000_000;
 
-/// What is done is the last part of the path: a subject may hold slashes.
+/// What is done is the last part of the path: a subject may hold slashes. A refund must say how many units; a reset has none.
 pub(super) static CHANGE_KEY: Operation = Operation::new(
     "POST",
     "/admin/keys/{*key}",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Json,
-);
+)
+.required(&["units"]);
 
 pub(super) async fn change(
     State(services): State<Services>,

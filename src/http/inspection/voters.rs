@@ -31,7 +31,8 @@ pub(super) static CHOOSE_VOTERS: Operation = Operation::new(
     "/admin/voters",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Json,
-);
+)
+.required(&["voters"]);
 
 pub(super) static FREE_VOTERS: Operation = Operation::new(
     "DELETE",

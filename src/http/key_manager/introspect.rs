@@ -22,7 +22,7 @@ use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
 pub(super) static INTROSPECT: Operation =
-    Operation::new("POST", "/oauth2/introspect", Access::Own, BodyKind::Form);
+    Operation::new("POST", "/oauth2/introspect", Access::Own, BodyKind::Form).required(&["token"]);
 
 pub(super) async fn introspect(
     State(services): State<Services>,

@@ -23,7 +23,8 @@ pub(super) static REGISTER: Operation = Operation::new(
     "/client-registration/v0.17/register",
     Access::BasicOr(&["apim:admin"]),
     BodyKind::Json,
-);
+)
+.required(&["clientName"]);
 
 /// Grant types that a client may be registered with; those not served yet are kept and refused
 /// when they are used.

@@ -11,7 +11,7 @@ use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
 pub(super) static REVOKE: Operation =
-    Operation::new("POST", "/oauth2/revoke", Access::Own, BodyKind::Form);
+    Operation::new("POST", "/oauth2/revoke", Access::Own, BodyKind::Form).required(&["token"]);
 
 pub(super) async fn revoke(
     State(services): State<Services>,

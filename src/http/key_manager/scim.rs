@@ -24,7 +24,8 @@ pub(super) static CREATE: Operation = Operation::new(
     Access::Scopes(&["internal_user_mgt_create", "apim:admin"]),
     BodyKind::Json,
 )
-.unique(&["userName"]);
+.unique(&["userName"])
+.required(&["userName", "password"]);
 pub(super) static LIST: Operation = Operation::new(
     "GET",
     "/scim2/Users",

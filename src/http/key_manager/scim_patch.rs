@@ -19,7 +19,13 @@ pub(super) static PATCH: Operation = Operation::new(
     "/scim2/Users/{userId}",
     Access::Scopes(&["internal_user_mgt_update", "apim:admin"]),
     BodyKind::Json,
-);
+)
+.required(&[
+    "schemas",
+    "Operations",
+    "Operations[].op",
+    "Operations[].value",
+]);
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const PASSWORD: &str = "password";

@@ -22,7 +22,8 @@ pub(super) static SIGN_UP: Operation = Operation::new(
     Access::Own,
     BodyKind::Json,
 )
-.unique(&["username"]);
+.unique(&["username"])
+.required(&["user", "user.username", "user.password"]);
 
 /// Claims of WSO2's sign-up and the members of ours they fill.
 const CLAIMS: [(&str, &str); 3] = [

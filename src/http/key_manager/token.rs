@@ -15,7 +15,7 @@ use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
 pub(super) static TOKEN: Operation =
-    Operation::new("POST", "/oauth2/token", Access::Own, BodyKind::Form);
+    Operation::new("POST", "/oauth2/token", Access::Own, BodyKind::Form).required(&["grant_type"]);
 
 /// The most bytes of the scopes asked for: they travel in each signed token, which has to fit into
 /// a request's head.

@@ -39,6 +39,24 @@ pub(super) static LIST: Operation = Operation::new(
     BodyKind::Empty,
 )
 .query(&["query", "sortBy", "sortOrder", "limit", "offset"]);
+/// Of an API; policies that are named are refused all the same.
+const REQUIRED: &[&str] = &[
+    "context",
+    "name",
+    "version",
+    "scopes[].scope",
+    "scopes[].scope.name",
+    "monetization.enabled",
+    "organizationPolicies[].organizationID",
+    "mediationPolicies[].name",
+    "apiPolicies.request[].policyName",
+    "apiPolicies.response[].policyName",
+    "apiPolicies.fault[].policyName",
+    "operations[].operationPolicies.request[].policyName",
+    "operations[].operationPolicies.response[].policyName",
+    "operations[].operationPolicies.fault[].policyName",
+];
+
 pub(super) static CREATE: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis",
@@ -47,7 +65,8 @@ pub(super) static CREATE: Operation = Operation::new(
 )
 .json_limit(API_LIMIT)
 .query(&["openAPIVersion"])
-.unique(&["name", "version", "context"]);
+.unique(&["name", "version", "context"])
+.required(REQUIRED);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}",
@@ -66,7 +85,8 @@ pub(super) static UPDATE: Operation = Operation::new(
     BodyKind::Json,
 )
 .json_limit(API_LIMIT)
-.if_match();
+.if_match()
+.required(REQUIRED);
 pub(super) static DELETE: Operation = Operation::new(
     "DELETE",
     "/api/am/publisher/v4/apis/{apiId}",

@@ -32,14 +32,16 @@ pub(super) static IMPORT: Operation = Operation::new(
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Multipart,
 )
-.unique(&["name", "version", "context"]);
+.unique(&["name", "version", "context"])
+.required(&["file", "additionalProperties.context"]);
 pub(super) static VALIDATE: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/validate-openapi",
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Multipart,
 )
-.query(&["returnContent"]);
+.query(&["returnContent"])
+.required(&["file"]);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}/swagger",
@@ -56,7 +58,8 @@ pub(super) static PUT: Operation = Operation::new(
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Multipart,
 )
-.if_match();
+.if_match()
+.required(&["apiDefinition"]);
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = IMPORT.mount(router, import);

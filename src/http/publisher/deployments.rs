@@ -36,7 +36,8 @@ pub(super) static DEPLOY: Operation = Operation::new(
     BodyKind::Json,
 )
 .query(&["revisionId"])
-.if_match();
+.if_match()
+.required(&["[].name"]);
 pub(super) static UNDEPLOY: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/{apiId}/undeploy-revision",
@@ -49,7 +50,8 @@ pub(super) static UNDEPLOY: Operation = Operation::new(
     BodyKind::Json,
 )
 .query(&["revisionId", "revisionNumber", "allEnvironments"])
-.if_match();
+.if_match()
+.required(&["[].name"]);
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);

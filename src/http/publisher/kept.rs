@@ -14,6 +14,15 @@ const PROPERTY: Members = &[
     ("display", Kind::Flag),
 ];
 
+const POLICY: Members = &[("policyName", Kind::Required(&Kind::Text(SHORT)))];
+
+/// Policies of an API or of one of its operations, by what they are applied to.
+const POLICIES: Members = &[
+    ("request", Kind::List(POLICY)),
+    ("response", Kind::List(POLICY)),
+    ("fault", Kind::List(POLICY)),
+];
+
 /// The members that are kept, in the contract's order.
 const API: Members = &[
     ("displayName", Kind::Text(SHORT)),
@@ -32,9 +41,15 @@ const API: Members = &[
     ("visibleRoles", Kind::Texts),
     ("visibleTenants", Kind::Texts),
     ("visibleOrganizations", Kind::Texts),
-    ("organizationPolicies", Kind::List(&[])),
-    ("mediationPolicies", Kind::List(&[])),
-    ("apiPolicies", Kind::Object(&[])),
+    (
+        "organizationPolicies",
+        Kind::List(&[("organizationID", Kind::Required(&Kind::Text(SHORT)))]),
+    ),
+    (
+        "mediationPolicies",
+        Kind::List(&[("name", Kind::Required(&Kind::Text(SHORT)))]),
+    ),
+    ("apiPolicies", Kind::Object(POLICIES)),
     ("subscriptionAvailability", Kind::Text(SHORT)),
     ("subscriptionAvailableTenants", Kind::Texts),
     ("additionalProperties", Kind::List(PROPERTY)),
@@ -42,7 +57,7 @@ const API: Members = &[
     (
         "monetization",
         Kind::Object(&[
-            ("enabled", Kind::Flag),
+            ("enabled", Kind::Required(&Kind::Flag)),
             ("properties", Kind::TextsByName(LONG)),
         ]),
     ),
@@ -118,10 +133,10 @@ const OPERATION: Members = &[
     ("amznResourceTimeout", Kind::Number),
     ("payloadSchema", Kind::Text(LONG)),
     ("uriMapping", Kind::Text(LONG)),
-    ("operationPolicies", Kind::Object(&[])),
+    ("operationPolicies", Kind::Object(POLICIES)),
 ];
 
-/// Refuses members of an API that are of another type than the contract's.
+/// Refuses members of an API that are of another type than the contract's, or lack what it requires of them.
 pub(super) fn check_api(fields: &mut Fields) -> Result<(), ApiError> {
     check(fields, API)?;
     check(fields, READ_ONLY)
@@ -192,7 +207,13 @@ mod tests {
             ),
             ("serviceInfo", json!({"key": 5})),
             ("serviceInfo", json!({"outdated": "x"})),
-            ("monetization", json!({"properties": {"plan": 5}})),
+            (
+                "monetization",
+                json!({"enabled": false, "properties": {"plan": 5}}),
+            ),
+            ("monetization", json!({"properties": {}})),
+            ("mediationPolicies", json!([{}])),
+            ("apiPolicies", json!({"fault": [{}]})),
         ] {
             let mut fields = Fields::from_map(members.clone());
             fields.put(member, wrong);
