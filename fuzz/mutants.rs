@@ -101,10 +101,9 @@ impl Chance {
             3 => drop(bytes.drain(self.piece(bytes.len()))),
             4 => {
                 let piece = bytes[self.piece(bytes.len())].to_vec();
-                let times = self.below(AGAIN).min(MOST / piece.len().max(1));
-                if bytes.len() < MOST {
-                    bytes.splice(at..at, piece.repeat(times));
-                }
+                let room = MOST.saturating_sub(bytes.len());
+                let times = self.below(AGAIN).min(room / piece.len().max(1));
+                bytes.splice(at..at, piece.repeat(times));
             }
             5 => {
                 let other = samples[self.below(samples.len())];

@@ -63,6 +63,16 @@ async fn a_regenerated_key_opens_in_place_of_the_old_one_and_a_dissociated_one_n
     let body = json!({"keyUUID": id, "applicationUUID": shop.subscribed.application});
     change(&shop, "/associate", &body).send().await.expect(200);
     call(&shop, &new).send().await.expect(200);
+    // By the application's own paths as well.
+    let application = &shop.subscribed.application;
+    let of = format!("{DEVPORTAL}/applications/{application}/api-keys/PRODUCTION");
+    for (operation, status) in [("dissociate", 403), ("associate", 200)] {
+        let body = json!({"keyUUID": id, "apiUUID": shop.api});
+        let change = shop.node.post(&format!("{of}/{operation}"));
+        let change = change.bearer(&shop.token).json(&body);
+        change.send().await.expect(200);
+        call(&shop, &new).send().await.expect(status);
+    }
 }
 
 #[tokio::test]

@@ -7,13 +7,14 @@ use tokio::task::JoinSet;
 
 use crate::cluster::{members, options};
 use crate::cluster_tls::metric;
-use crate::failure_detection::{FAILED, resident_kib};
+use crate::failure_detection::FAILED;
 use crate::membership::shown;
 use crate::speech::Speech;
 use crate::support::eventually;
 use crate::support::http::Call;
 use crate::support::net::{Fault, Net};
 use crate::support::node::{Node, Options};
+use crate::support::peak::Peak;
 use crate::support::upstream::Upstream;
 
 /// Two that do not hear each other any more, and how.
@@ -25,8 +26,8 @@ const CUTS: [(&str, &str, Cut); 4] = [
 ];
 /// Less than a member may be silent before it is evicted.
 const SERVED: Duration = Duration::from_secs(4);
-/// What is held for one that takes nothing may cost a node, KiB.
-const KEPT_KIB: u64 = 16 * 1024;
+/// What is held for one that takes nothing may cost a node, also for a moment, KiB.
+const HELD_KIB: u64 = 16 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cut {
@@ -185,16 +186,17 @@ impl End<'_> {
         self.turns().iter().any(|(to, _)| to == "Down")
     }
 
-    /// As a member is suspected after two seconds and evicted after five; ticks and a busy machine come on top.
+    /// As a member is suspected after two seconds and evicted after five; ticks come on top, and seven ends at once on a busy
+    /// machine.
     fn found_out_in_time(&self) -> bool {
         let turns = self.turns();
         let mut turns = turns.iter().map(|(to, silent)| (to.as_str(), *silent));
         if self.cut == Cut::HalfOpen {
             return turns.next() == Some(("Down", None));
         }
-        let is_suspected = matches!(turns.next(), Some(("Suspect", Some(2_000..3_500))));
+        let is_suspected = matches!(turns.next(), Some(("Suspect", Some(2_000..5_000))));
         // By itself, or because the other end was first.
-        is_suspected && matches!(turns.next(), Some(("Down", None | Some(5_000..6_500))))
+        is_suspected && matches!(turns.next(), Some(("Down", None | Some(5_000..8_000))))
     }
 }
 
@@ -223,7 +225,7 @@ fn turns(node: &Node, of: &str) -> Vec<Turn> {
 /// little.
 async fn are_found_out(encrypted: &Encrypted) {
     let (mut calls, [one, two]) = (JoinSet::new(), &encrypted.gateways);
-    let (before, failed) = (resident_kib(one), metric(one, FAILED).await);
+    let (peak, failed) = (Peak::of(one), metric(one, FAILED).await);
     let ends = encrypted.ends();
     encrypted.cut();
     eventually(20, "each has found out", || {
@@ -247,8 +249,7 @@ async fn are_found_out(encrypted: &Encrypted) {
         assert!(end.found_out_in_time(), "{}: {:?}", end.of, end.turns());
     }
     assert!(metric(one, FAILED).await > failed);
-    let kept = resident_kib(one).saturating_sub(before);
-    assert!(kept < KEPT_KIB, "{kept} KiB more");
+    peak.is_within(HELD_KIB);
 }
 
 #[tokio::test]

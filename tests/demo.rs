@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::eventually;
+use crate::support::{eventually, terminal};
 
 /// The demo's ports before any offset.
 const PORTS: [u16; 4] = [9443, 8280, 8243, 8290];
@@ -18,11 +19,14 @@ const PLACES: usize = 220;
 struct Demo {
     child: Child,
     said: std::path::PathBuf,
+    /// What the person at its terminal has seen.
+    shown: Arc<Mutex<String>>,
 }
 
 impl Demo {
     fn start(dir: &Path, name: &str, words: &[String]) -> Self {
         let said = dir.join(name);
+        let (person, terminal) = terminal::open();
         let child = Command::new(env!("CARGO_BIN_EXE_headgate"))
             .arg("demo")
             .args(words)
@@ -30,10 +34,12 @@ impl Demo {
             .env_remove("HEADGATE_ADMIN_USER")
             .env_remove("HEADGATE_ADMIN_PASSWORD")
             .stdout(std::fs::File::create(&said).expect("a file"))
-            .stderr(Stdio::null())
+            .env("TERM", "xterm")
+            .stderr(terminal)
             .spawn()
             .expect("the binary");
-        Self { child, said }
+        let shown = terminal::heard(person);
+        Self { child, said, shown }
     }
 
     fn said(&self) -> String {
@@ -94,6 +100,11 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
     assert!(said.contains("call 5: 200"), "{said}");
     assert!(said.contains(": 429"), "{said}");
     assert!(!said.contains("eyJ"), "no token is printed");
+    // A step that takes a while is seen to go on, by its name beside a wheel that turns.
+    let (_, node) = steps(&said).into_iter().next().expect("a step");
+    let title = node.lines().next().expect("a title");
+    let shown = first.shown.lock().expect("not poisoned").clone();
+    assert!(shown.matches(title).count() > 1, "{title}: {shown}");
     let listens = listens(first.child.id());
     assert!(
         listens.iter().all(|at| at.ip().is_loopback()),

@@ -14,6 +14,7 @@ use crate::support::eventually;
 use crate::support::http::Call;
 use crate::support::net::{Fault, Net};
 use crate::support::node::{Node, Options};
+use crate::support::peak::Peak;
 use crate::support::upstream::Upstream;
 
 /// Less than a member may be silent before it is evicted.
@@ -294,17 +295,6 @@ async fn are_silent(node: &Node, length: usize, bounds: &[(u64, u64)]) {
     assert!(is_in_time, "{silent:?} of {bounds:?}");
 }
 
-/// Memory of a node that is no file's.
-pub fn resident_kib(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()));
-    let status = status.expect("it runs");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number.expect("a number").parse().expect("a number")
-}
-
 #[tokio::test]
 async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_little_memory() {
     let meshed = Meshed::start(|_| {}).await;
@@ -313,7 +303,7 @@ async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_littl
     for _ in 0..10 {
         meshed.call(&access).send().await.expect(200);
     }
-    let before = resident_kib(&meshed.gateway);
+    let peak = Peak::of(&meshed.gateway);
     assert_eq!(metric(&meshed.gateway, FAILED).await, 0);
     for (from, to) in [("gw1", "tm1"), ("tm1", "gw1")] {
         meshed.net.one_way(from, to, Fault::Held);
@@ -337,8 +327,7 @@ async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_littl
     let told = seen.load(Ordering::Relaxed);
     assert!(told > 0, "asks that nobody answers are under way");
     assert!(metric(&meshed.gateway, FAILED).await > 0);
-    let grown = resident_kib(&meshed.gateway).saturating_sub(before);
-    assert!(grown < 16 * 1024, "{grown} KiB");
+    peak.is_within(16 * 1024);
     meshed.net.both_ways("gw1", "tm1", Fault::None);
     meshed.until_whole(60).await;
 }

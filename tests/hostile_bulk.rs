@@ -4,11 +4,15 @@
 use crate::cluster::{CONTROL, members, options};
 use crate::cluster_tls::metric;
 use crate::hostile_cluster::noise;
+use crate::support::attacked::TAKEN_KIB;
 use crate::support::eventually;
+use crate::support::minutes::Minutes;
 use crate::support::net::Net;
 use crate::support::node::Node;
-use crate::support::pair::{GATEWAY, Peak, TAKEN_KIB, Work};
+use crate::support::pair::GATEWAY;
+use crate::support::peak::Peak;
 use crate::support::stranger::{Stranger, message};
+use crate::support::work::Work;
 
 pub const TURNED_DOWN: &str = "headgate_cluster_asks_turned_down_total";
 /// How often each is said.
@@ -38,7 +42,7 @@ async fn opened(control: &Node, net: &Net) -> Stranger {
 
 #[tokio::test]
 async fn what_is_no_ask_over_a_members_second_connection_is_counted_told_once_and_ends_it() {
-    let net = Net::start();
+    let (net, minutes) = (Net::start(), Minutes::start());
     let (control, at) = net.node("cp1", options("cp1", CONTROL, "")).await;
     let of_gateway = options("gw1", GATEWAY, &at);
     let (gateway, _) = net.node("gw1", of_gateway).await;
@@ -86,8 +90,6 @@ async fn what_is_no_ask_over_a_members_second_connection_is_counted_told_once_an
         "an ask of another node was refused",
         "an ask of another node was not understood",
     ] {
-        // Once a minute.
-        let count = log.matches(told).count();
-        assert!((1..=2).contains(&count), "told {count} times");
+        minutes.have(log.matches(told).count(), 1);
     }
 }

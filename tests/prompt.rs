@@ -1,16 +1,13 @@
 //! `headgate user add` at a terminal: the password is asked for, twice, and not shown.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
 use crate::support::eventually;
 use crate::support::node::Node;
+use crate::support::terminal;
 
 /// `headgate user add` with a terminal as its standard input.
 struct Typist {
@@ -21,17 +18,7 @@ struct Typist {
 
 impl Typist {
     fn add(node: &Node, name: &str) -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        let terminal: OwnedFd = openpt(flags).expect("a terminal");
-        grantpt(&terminal).expect("a terminal");
-        unlockpt(&terminal).expect("a terminal");
-        let other = ptsname(&terminal, Vec::new()).expect("a terminal");
-        let other = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed())
-            .open(other.to_str().expect("a path"))
-            .expect("a terminal");
+        let (terminal, other) = terminal::open();
         let mut child = node
             .command(&["user", "add", name])
             .stdin(Stdio::from(other))
@@ -39,18 +26,10 @@ impl Typist {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary");
-        let mut said = child.stderr.take().expect("standard error");
-        let prompts = Arc::new(Mutex::new(String::new()));
-        let heard = Arc::clone(&prompts);
-        std::thread::spawn(move || {
-            let mut bytes = [0; 256];
-            while let Ok(read @ 1..) = said.read(&mut bytes) {
-                let text = String::from_utf8_lossy(&bytes[..read]);
-                heard.lock().expect("not poisoned").push_str(&text);
-            }
-        });
+        let said = child.stderr.take().expect("standard error");
+        let prompts = terminal::heard(said);
         Self {
-            terminal: terminal.into(),
+            terminal,
             child,
             prompts,
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
 use crate::support::eventually;
+use crate::support::memory::Memory;
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, text};
 use crate::support::shop::Shop;
@@ -229,9 +230,9 @@ async fn addresses_beyond_the_bound_are_counted_together_in_bounded_memory() {
     assert!((500..1_500).contains(&apart), "{apart}");
     // And all that is kept for some seconds of each, of some thousands at most.
     let (first, _) = flood(&shop, 1_500, 8_000).await;
-    let before = shop.node.resident();
+    let before = Memory::of(&shop.node).resident;
     let (passed, refused) = flood(&shop, 8_000, 16_000).await;
-    let grown = shop.node.resident().saturating_sub(before);
+    let grown = Memory::of(&shop.node).resident.saturating_sub(before);
     assert!(refused > 6_000, "{refused}");
     assert!(grown < 6 * 1024, "{grown} KiB more for 8,000 addresses");
     assert_eq!(upstream.count(), apart + first + passed);
@@ -320,4 +321,30 @@ async fn without_broker_plans_are_used_up_until_they_are_given_up_and_the_log_sa
         });
         goes_on.await;
     }
+}
+
+#[tokio::test]
+async fn of_two_used_up_limits_the_outer_one_is_named_and_what_an_inner_one_refuses_costs_the_outer_one_nothing()
+ {
+    let (shop, upstream) = Shop::start("").await;
+    policy(&shop, "advanced", "ThreeADay", 3, json!({})).await;
+    policy(&shop, "application", "OneADay", 1, json!({})).await;
+    shop.change(|api| api["apiThrottlingPolicy"] = json!("ThreeADay"))
+        .await;
+    let small = subscriber(&shop, "small", "OneADay", "Unlimited").await;
+    let other = subscriber(&shop, "other", "Unlimited", "Unlimited").await;
+    refused_after(&shop, 1, "GET", &small, "900803").await;
+    for _ in 0..4 {
+        refused_after(&shop, 0, "GET", &small, "900803").await;
+    }
+    refused_after(&shop, 2, "GET", &other, "900800").await;
+    refused_after(&shop, 0, "GET", &small, "900800").await;
+    assert_eq!(upstream.count(), 3);
+    let denied = json!({"conditionType": "APPLICATION", "conditionValue": "admin:small"});
+    let deny = format!("{ADMIN}/throttling/deny-policies");
+    let call = shop.node.post(&deny).bearer(&shop.token).json(&denied);
+    call.send().await.expect(201);
+    let call = shop.node.api("GET", "/shop/1.0.0/items").bearer(&small);
+    let refused = call.send().await.expect(403).json();
+    assert_eq!(text(&refused, "code"), "900805");
 }

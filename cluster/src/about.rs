@@ -66,6 +66,7 @@ impl Cluster {
 mod tests {
     use super::*;
     use crate::codec::encode;
+    use crate::golden_tests::written;
     use crate::protocol::{read_reply, write_reply};
 
     #[test]
@@ -81,5 +82,9 @@ mod tests {
         let told = write_reply::<AskAbout>(&asked, &about).unwrap();
         assert_eq!(hex(told.clone()), "fdf300020000000603312e320102");
         assert_eq!(read_reply::<AskAbout>(&told).unwrap(), about);
+        assert_eq!(
+            written(AskAbout::KIND, AskAbout::VERSION, &about),
+            hex(told)
+        );
     }
 }

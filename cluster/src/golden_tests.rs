@@ -7,10 +7,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::codec::{decode, encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec::{HEAD, decode, encode};
 use crate::door::Request;
 use crate::member::{Fact, Member};
 use crate::members::Gossip;
+use crate::mutants::each_mutant;
 use crate::node::Probe;
 use crate::protocol::PROTOCOL_BEFORE;
 
@@ -41,6 +45,24 @@ fn rows() -> [Row; 8] {
 /// Words of connections that are not members' yet, all of version 1: first ones and the answer, a newcomer's and the answer,
 /// and those of a connection for what is large.
 const FIRST_WORDS: [u16; 6] = [65_000, 65_001, 65_002, 65_003, 65_004, 65_005];
+
+/// The bytes of a message, in hexadecimal. What nearly is such a message is none, or is no larger than what came.
+pub(crate) fn written<T: Serialize + DeserializeOwned>(
+    kind: u16,
+    version: u16,
+    said: &T,
+) -> String {
+    let bytes = encode(kind, version, said).unwrap();
+    each_mutant(&[&bytes[HEAD..]], 200, |body| {
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        let framed = [&bytes[..4], &length, body].concat();
+        if let Ok(read) = decode::<T>(kind, version, &framed) {
+            let again = encode(kind, version, &read).unwrap();
+            assert!(again.len() <= framed.len(), "{} bytes", again.len());
+        }
+    });
+    hex(&bytes)
+}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -89,13 +111,13 @@ fn a_probe_and_its_answer_keep_their_bytes() {
         leaving: true,
         known: vec![member("j", Vec::new())],
     };
-    let bytes = encode(Probe::KIND, Probe::VERSION, &Probe).unwrap();
-    assert_eq!(hex(&bytes), "fdf2000100000000");
-    let bytes = encode(Probe::KIND, Probe::VERSION, &gossip).unwrap();
+    let probe = written(Probe::KIND, Probe::VERSION, &Probe);
+    assert_eq!(probe, "fdf2000100000000");
     assert_eq!(
-        hex(&bytes),
+        written(Probe::KIND, Probe::VERSION, &gossip),
         "fdf2000100000027016907fb2c01016e03613a3101017201016b0176010101016a07fb2c01016e03613a3101017200"
     );
+    let bytes = encode(Probe::KIND, Probe::VERSION, &gossip).unwrap();
     let read: Gossip = decode(Probe::KIND, Probe::VERSION, &bytes).unwrap();
     assert_eq!(read, gossip);
 }

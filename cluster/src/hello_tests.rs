@@ -1,4 +1,5 @@
 use super::*;
+use crate::golden_tests::written;
 use crate::member::Fact;
 
 fn hello() -> Hello {
@@ -68,7 +69,9 @@ async fn the_first_words_keep_their_bytes() {
     ] {
         let mut bytes = Vec::new();
         answer.write(&mut bytes).await.unwrap();
-        assert_eq!(hex(&bytes), format!("fde90001{:08x}{body}", body.len() / 2));
+        let expected = format!("fde90001{:08x}{body}", body.len() / 2);
+        assert_eq!(hex(&bytes), expected);
+        assert_eq!(written(ANSWER, SHAPE, &answer), expected);
         assert_eq!(Answer::read(&mut &bytes[..]).await.unwrap(), answer);
     }
 }

@@ -180,12 +180,8 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::encode;
+    use crate::golden_tests::written;
     use crate::times::Lately;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     fn report() -> ActorReport {
         ActorReport {
@@ -240,16 +236,15 @@ mod tests {
             origin: "d".to_owned(),
         }]);
         let bytes = [
-            encode(65_015, 1, &AskSettings),
-            encode(65_015, 1, &settings),
-            encode(65_013, 1, &asked),
-            encode(65_013, 1, &seen),
-            encode(65_016, 1, &one),
-            encode(65_016, 1, &found),
-            encode(65_014, 1, &restart),
-            encode(65_014, 1, &ActorRestarts(true)),
+            written(65_015, 1, &AskSettings),
+            written(65_015, 1, &settings),
+            written(65_013, 1, &asked),
+            written(65_013, 1, &seen),
+            written(65_016, 1, &one),
+            written(65_016, 1, &found),
+            written(65_014, 1, &restart),
+            written(65_014, 1, &ActorRestarts(true)),
         ];
-        let bytes = bytes.map(|bytes| hex(&bytes.unwrap()));
         assert_eq!(bytes, GOLDEN);
     }
 

@@ -99,4 +99,7 @@ mod outside_tests;
 #[cfg(test)]
 mod silent;
 #[cfg(test)]
+#[path = "../../fuzz/tally.rs"]
+mod tally;
+#[cfg(test)]
 mod tests;

@@ -3,8 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::authority::Authority;
+use rcgen::PublicKeyData as _;
+use rustls::pki_types::CertificateDer;
+
+use crate::authority::{ADMITS, Authority, EVERY_NODE};
 use crate::bulk::{BULK, BulkHello};
+use crate::certificate::{Named, bears, is_about};
 use crate::codec::{HEAD, encode};
 use crate::credentials::{Credentials, NewKey};
 use crate::hello::{FirstWords, Hello, HelloError};
@@ -12,6 +16,7 @@ use crate::join::{JoinAsk, JoinToken, heard};
 use crate::member::{Fact, Member};
 use crate::mutants::each_mutant;
 use crate::renewal::RenewCertificate;
+use crate::tally::Tally;
 
 const ASK: u16 = 65_002;
 
@@ -109,45 +114,138 @@ fn first_words_that_are_nearly_a_nodes_are_heard_or_refused_with_the_kind_of_rea
     assert!(kinds.contains(&"heard") && kinds.len() >= 4, "{refused:?}");
 }
 
+/// A request of this key in which other words stand than the signer's; none where they cannot stand in one.
+fn request_that_says(key: &rcgen::KeyPair, words: &[u8]) -> Option<Vec<u8>> {
+    let words = String::from_utf8_lossy(words);
+    let mut params = rcgen::CertificateParams::new([words.to_string()]).ok()?;
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    (params.distinguished_name).push(rcgen::DnType::CommonName, &*words);
+    let uri = Named::uri("one", &words).as_str().try_into().ok()?;
+    (params.subject_alt_names).push(rcgen::SanType::URI(uri));
+    Some(params.serialize_request(key).ok()?.der().to_vec())
+}
+
+/// It names the node that was asked for, in these words of the signer's and no others.
+#[track_caller]
+fn is_in_the_signers_words(certificate: &CertificateDer<'_>, is_about_key: &[u8]) {
+    let named = Named::of(certificate).expect("a name");
+    assert_eq!((&*named.cluster, &*named.node), ("one", "n1"));
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).unwrap();
+    let names = parsed.subject_alternative_name().unwrap().unwrap();
+    assert_eq!(
+        names.value.general_names.len(),
+        2,
+        "every node's, and its own"
+    );
+    let usage = parsed.key_usage().unwrap().unwrap().value;
+    assert!(bears(certificate, EVERY_NODE) && !usage.key_cert_sign() && !parsed.is_ca());
+    assert_eq!(parsed.subject().to_string(), "CN=Headgate node n1");
+    assert!(is_about(certificate, is_about_key));
+}
+
 #[test]
-fn requests_to_sign_and_certificates_that_are_nearly_some_are_signed_in_the_signers_words_or_refused()
- {
+fn requests_to_sign_that_are_nearly_some_are_signed_in_the_signers_words_or_refused() {
     let authority = Authority::make("one").unwrap();
-    let (key, request) = key();
-    let mut signed = 0;
-    each_mutant(&[&request], 1_500, |request| {
-        if let Ok(certificate) = authority.sign(request, ("n1", false), 1) {
-            let asked = RenewCertificate {
-                certificate: certificate.to_vec(),
-                request: request.to_vec(),
-            };
-            assert_eq!(asked.node().as_deref(), Some("n1"));
-            signed += 1;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let public = key.subject_public_key_info();
+    let sound = request_that_says(&key, b"n2").unwrap();
+    authority.sign(&sound, ("n1", false), 1).unwrap();
+    let mut refused = 0;
+    each_mutant(&[&sound], 1_500, |request| {
+        match authority.sign(request, ("n1", false), 1) {
+            Ok(certificate) => is_in_the_signers_words(&certificate, &public),
+            Err(_) => refused += 1,
         }
     });
-    assert!(signed > 0, "the sound one at least");
+    assert!(refused > 1_000, "{refused} refused");
+    // Its own signature makes a changed request none, so there it is changed before.
+    let mut said = 0;
+    let words = ["n2", ADMITS, EVERY_NODE, "urn:headgate:one:n2"];
+    each_mutant(&words.map(str::as_bytes), 500, |words| {
+        let Some(request) = request_that_says(&key, words) else {
+            return;
+        };
+        let signed = authority.sign(&request, ("n1", false), 1).unwrap();
+        is_in_the_signers_words(&signed, &public);
+        said += 1;
+    });
+    assert!(said > 300, "{said} signed");
+}
+
+#[test]
+fn certificates_that_are_nearly_some_give_nobody_another_name_or_the_authority() {
+    let authority = Authority::make("one").unwrap();
+    let (_, request) = key();
     let certificate = authority.sign(&request, ("n1", true), 1).unwrap();
+    let mut tally = Tally::default();
     each_mutant(&[&certificate], 1_500, |certificate| {
         let asked = RenewCertificate {
             certificate: certificate.to_vec(),
             request: request.clone(),
         };
-        let _ = asked.node();
-        let _ = authority.renew(&asked, |_| Some(false), 1);
-        let _ = Authority::from_der(certificate, authority.key());
+        tally.count("whose it is", asked.node().is_some());
+        let renewed = authority.renew(&asked, |_| Some(false), 1);
+        tally.count("one to renew", renewed.is_ok());
+        if let Ok(renewed) = renewed {
+            let named = Named::of(&renewed).map(|named| named.node);
+            assert_eq!(named.as_deref(), Some("n1"));
+            assert!(!bears(&renewed, ADMITS));
+        }
+        let authority = Authority::from_der(certificate, authority.key());
+        assert!(authority.is_err(), "it is a node's");
     });
+    each_mutant(&[authority.certificate()], 1_500, |certificate| {
+        let read = Authority::from_der(certificate, authority.key());
+        tally.count("an authority", read.is_ok());
+        if let Ok(read) = read {
+            let again = Authority::from_pem(&read.to_pem()).unwrap();
+            assert_eq!(again.fingerprint(), read.fingerprint());
+            assert_eq!(again.cluster(), read.cluster());
+        }
+    });
+    // What is signed, or has a sum, is read where the changes have left it as it was.
+    tally.is_of_both(10);
+}
+
+#[test]
+fn files_and_tokens_of_operators_that_are_nearly_some_are_those_of_the_node_and_cluster_or_refused()
+{
+    let authority = Authority::make("one").unwrap();
+    let (key, request) = key();
+    let certificate = authority.sign(&request, ("n1", true), 1).unwrap();
     let credentials = key.with(&certificate, authority.certificate()).unwrap();
     let files = [credentials.to_pem(), authority.to_pem()];
     let token = JoinToken::generate("127.0.0.1:4370", authority.fingerprint()).unwrap();
     let token = token.to_text();
-    let samples = [files[0].as_bytes(), files[1].as_bytes(), token.as_bytes()];
-    each_mutant(&samples, 1_500, |bytes| {
-        let text = String::from_utf8_lossy(bytes);
-        let _ = Credentials::from_pem(&text);
-        let _ = Authority::from_pem(&text);
-        if let Ok(read) = text.parse::<JoinToken>() {
-            // It has a sum: what is not as it was printed is none.
-            assert_eq!(read.to_text(), token);
+    let mut tally = Tally::default();
+    each_mutant(&[files[0].as_bytes()], 1_500, |bytes| {
+        let read = Credentials::from_pem(&String::from_utf8_lossy(bytes));
+        tally.count("credentials", read.is_ok());
+        if let Ok(read) = read {
+            assert_eq!((read.node(), read.cluster()), ("n1", "one"));
+            let again = Credentials::from_pem(&read.to_pem()).unwrap();
+            assert_eq!(again.to_pem(), read.to_pem());
         }
     });
+    each_mutant(&[files[1].as_bytes()], 1_500, |bytes| {
+        let read = Authority::from_pem(&String::from_utf8_lossy(bytes));
+        tally.count("an authority", read.is_ok());
+        if let Ok(read) = read {
+            assert_eq!(read.key(), authority.key());
+            let again = Authority::from_pem(&read.to_pem()).unwrap();
+            assert_eq!(again.fingerprint(), read.fingerprint());
+        }
+    });
+    each_mutant(&[token.as_bytes()], 1_500, |bytes| {
+        let read = String::from_utf8_lossy(bytes).parse::<JoinToken>();
+        tally.count("a token", read.is_ok());
+        if let Ok(read) = read {
+            // It has a sum: what is not as it was printed is none.
+            assert_eq!(read.to_text(), token);
+            assert_eq!(token.as_bytes(), bytes);
+        }
+    });
+    // What is signed, or has a sum, is read where the changes have left it as it was.
+    tally.is_of_both(10);
 }

@@ -102,8 +102,8 @@ impl Authority {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::encode;
     use crate::credentials::{Credentials, NewKey};
+    use crate::golden_tests::written;
 
     const NOW_MS: i64 = 1_700_000_000_000;
     const YEAR: i64 = 365 * 24 * 60 * 60;
@@ -196,16 +196,13 @@ mod tests {
             certificate: vec![1, 2],
             request: vec![3],
         };
-        let hex =
-            |bytes: Vec<u8>| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
         let good = RenewedCertificate(Ok(vec![4]));
         let bad = RenewedCertificate(Err("e".to_owned()));
         let bytes = [
-            encode(65_017, 1, &asked),
-            encode(65_017, 1, &good),
-            encode(65_017, 1, &bad),
+            written(65_017, 1, &asked),
+            written(65_017, 1, &good),
+            written(65_017, 1, &bad),
         ];
-        let bytes = bytes.map(|bytes| hex(bytes.unwrap()));
         assert_eq!(bytes, GOLDEN);
     }
 

@@ -43,4 +43,7 @@ mod outside_tests;
 pub mod scope;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+#[path = "../../fuzz/tally.rs"]
+mod tally;
 pub mod token;

@@ -1,8 +1,12 @@
 //! Texts that callers, publishers and administrators write, each nearly as it should be: none ends a reader by a panic, what is
 //! read is within its bounds and reads back, and what is not is refused with where it stands (ADR 0032).
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 
 use crate::address::{AddressRange, caller};
 use crate::api::{AuthType, Operation};
@@ -10,6 +14,7 @@ use crate::endpoint;
 use crate::mutants::each_mutant;
 use crate::openapi::{DescribedOperation, Limits, read, validate, with_addresses, with_operations};
 use crate::path::canonical;
+use crate::tally::Tally;
 use crate::template::Template;
 use crate::token::{Claims, TOKEN_LIMIT, parse};
 
@@ -74,17 +79,33 @@ fn a_description_that_is_nearly_one_is_read_or_refused_with_a_place_and_what_is_
     assert!(good > 200 && bad > 200, "{good} good, {bad} bad");
 }
 
+/// Takes any spelling of what is encoded: either alphabet, padding or none, and whatever is in the bits that are left over.
+fn decoded(text: &str) -> Option<Vec<Vec<u8>>> {
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let engine = GeneralPurpose::new(&URL_SAFE, lenient);
+    let text = text.replace('+', "-").replace('/', "_");
+    let parts = text.split('.').map(|part| engine.decode(part));
+    parts.collect::<Result<_, _>>().ok()
+}
+
 #[test]
 fn a_token_that_is_nearly_one_is_taken_apart_or_refused_and_has_one_spelling() {
     const HEADER: &str = r#"{"alg":"RS256","kid":"1","typ":"application/at+jwt"}"#;
     const CLAIMS: &str = r#"{"iss":"i","sub":"s","aud":["a","b"],"azp":"k","scope":"x y","jti":"j","sid":"c","iat":1,"nbf":1,"exp":2}"#;
+    /// Its last bits are left over.
+    const SIGNATURE: &str = "c3A";
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let judge = |text: &str| {
+    let mut spellings = HashMap::new();
+    let mut judge = |text: &str| {
         let Ok(parsed) = parse(text) else {
             return false;
         };
         assert!(text.len() <= TOKEN_LIMIT);
-        assert_eq!(format!("{}.{}", parsed.signed, parsed.signature), text);
+        let parts = decoded(text).expect("encoded parts");
+        let one = spellings.entry(parts).or_insert_with(|| text.to_owned());
+        assert_eq!(one, text, "the same token");
         let Ok(claims) = Claims::read(&parsed.claims) else {
             return false;
         };
@@ -96,23 +117,24 @@ fn a_token_that_is_nearly_one_is_taken_apart_or_refused_and_has_one_spelling() {
         );
         true
     };
-    let mut good = 0;
+    let signed = format!("{}.{}", part(HEADER.as_bytes()), part(CLAIMS.as_bytes()));
+    let mut tally = Tally::default();
     each_mutant(&[HEADER.as_bytes(), CLAIMS.as_bytes()], 4_000, |bytes| {
-        let as_header = format!("{}.{}.c2ln", part(bytes), part(CLAIMS.as_bytes()));
-        let as_claims = format!("{}.{}.c2ln", part(HEADER.as_bytes()), part(bytes));
-        good += usize::from(judge(&as_header)) + usize::from(judge(&as_claims));
+        let as_header = format!("{}.{}.{SIGNATURE}", part(bytes), part(CLAIMS.as_bytes()));
+        let as_claims = format!("{}.{}.{SIGNATURE}", part(HEADER.as_bytes()), part(bytes));
+        tally.count("a header", judge(&as_header));
+        tally.count("claims", judge(&as_claims));
     });
-    assert!(good > 100, "{good} good");
-    let whole = format!(
-        "{}.{}.c2ln",
-        part(HEADER.as_bytes()),
-        part(CLAIMS.as_bytes())
-    );
+    let whole = format!("{signed}.{SIGNATURE}");
     each_mutant(&[whole.as_bytes()], 4_000, |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        // One change of the text is another token, or none.
-        judge(&text);
+        tally.count("a whole token", judge(&text));
     });
+    each_mutant(&[SIGNATURE.as_bytes()], 4_000, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        tally.count("a signature", judge(&format!("{signed}.{text}")));
+    });
+    tally.is_of_both(50);
 }
 
 #[test]
@@ -123,25 +145,38 @@ fn addresses_paths_templates_and_endpoints_that_are_nearly_some_are_read_or_refu
         "10.0.0.0/8",
         "[fd00::1]:80, ::ffff:10.0.0.1",
         "http://u@h.example:8080/p?q#f",
+        "https://h.example:8080/p?q",
     ];
+    let local = [127, 0, 0, 1].into();
+    let proxies = [AddressRange::parse("127.0.0.0/8").expect("a network")];
+    let mut tally = Tally::default();
     each_mutant(&samples.map(str::as_bytes), 8_000, |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        if let Ok(path) = canonical(&text) {
-            assert_eq!(canonical(&path).expect("a canonical path"), path);
+        let path = canonical(&text);
+        if let Ok(path) = &path {
+            assert_eq!(canonical(path).expect("a canonical path"), *path);
         }
-        if let Ok(template) = Template::parse(&text) {
-            assert_eq!(
-                Template::parse(template.as_str()).expect("a template"),
-                template
-            );
-            let _ = template.captures("/a/7/c");
+        tally.count("a path", path.is_ok());
+        let template = Template::parse(&text);
+        if let Ok(template) = &template {
+            let again = Template::parse(template.as_str()).expect("a template");
+            assert_eq!(again, *template);
+            let captured = template.captures("/a/7/c").unwrap_or_default();
+            assert!(captured.iter().all(|(_, value)| "/a/7/c".contains(value)));
         }
-        let local = [127, 0, 0, 1].into();
-        if let Some(range) = AddressRange::parse(&text) {
-            let _ = range.contains(local);
+        tally.count("a template", template.is_ok());
+        let range = AddressRange::parse(&text);
+        if let Some(range) = range {
+            let named = text.trim().split('/').next().unwrap_or_default();
+            assert!(range.contains(named.parse().expect("an address")));
         }
-        let proxies = [AddressRange::parse("127.0.0.0/8").expect("a network")];
-        let _ = caller(local, [&*text].into_iter(), &proxies);
-        let _ = endpoint::check(&text, false);
+        tally.count("a network", range.is_some());
+        let found = caller(local, [&*text].into_iter(), &proxies);
+        assert!(found == local || !proxies[0].contains(found), "{found}");
+        tally.count("a caller", found != local);
+        let is_sound = endpoint::check(&text, false).is_ok();
+        assert!(!is_sound || text.contains("://"), "{text}");
+        tally.count("an endpoint", is_sound);
     });
+    tally.is_of_both(50);
 }

@@ -10,7 +10,8 @@ const ADVERTISE: &str = "HEADGATE__CLUSTER__ADVERTISE=";
 /// Where the kernel says which sockets there are.
 const SOCKETS: &str = "/proc/net/tcp";
 
-/// The address that whoever dialed `to` from `from` advertises; none of a process that was told none.
+/// The address that whoever dialed `to` from `from` advertises, empty of a process that was told none; none where no such
+/// process is found, as it may happen once to any.
 pub fn advertised(from: SocketAddr, to: SocketAddr) -> Option<String> {
     let sockets = fs::read_to_string(SOCKETS).expect("the kernel's sockets");
     let inode = sockets.lines().find_map(|line| {
@@ -22,9 +23,14 @@ pub fn advertised(from: SocketAddr, to: SocketAddr) -> Option<String> {
     })?;
     let socket = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").expect("processes");
-    processes
-        .flatten()
-        .find_map(|process| told(&process.path()).filter(|_| has(&process.path(), &socket)))
+    let processes = processes.flatten().map(|process| process.path());
+    // Most are no nodes, and have more open.
+    let (nodes, others): (Vec<_>, Vec<_>) = processes
+        .map(|process| (told(&process), process))
+        .partition(|(told, _)| told.is_some());
+    let mut all = nodes.into_iter().chain(others);
+    let (told, _) = all.find(|(_, process)| has(process, &socket))?;
+    Some(told.unwrap_or_default())
 }
 
 /// An end of a socket as the kernel shows it: both numbers in hexadecimal, the address as it lies in memory.

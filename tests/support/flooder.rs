@@ -10,6 +10,7 @@ use cluster::{
 use ractor::message::{BoxedDowncastErr, SerializedMessage};
 use ractor::{ActorRef, RpcReplyPort};
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::eventually;
@@ -52,7 +53,8 @@ pub struct Flooder {
     pub member: Member,
     /// Of the node by which it came in.
     pub seed: Asker,
-    root: Root,
+    /// None once it has ended.
+    root: Option<Root>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -73,7 +75,12 @@ impl Flooder {
         advertised: &str,
         listener: TcpListener,
     ) -> Self {
+        // Where it is dropped its actors need another thread to end on.
+        let flavor = Handle::current().runtime_flavor();
+        assert_eq!(flavor, RuntimeFlavor::MultiThread);
         let turn = TURN.lock().await;
+        // Numbers of nodes begin anew: a router of the last one could be taken for one of this.
+        until_gone().await;
         let system = System::new(Clock::system(), false);
         let member = Member {
             id: FLOODER.to_owned(),
@@ -104,30 +111,54 @@ impl Flooder {
         Self {
             member,
             seed: Asker(router.await.into()),
-            root: root.expect("it runs"),
+            root: Some(root.expect("it runs")),
             _turn: turn,
         }
     }
 
     /// Of the one other member that there is, or will be.
     pub async fn other(&self) -> Asker {
-        let seed = self.seed.0.get_id();
+        let seed = self.seed.0.get_id().node();
         let router = eventually(20, "the flooder knows another member", || async {
             let mut all = ractor::pg::get_members(&ROUTERS.to_owned()).into_iter();
-            all.find(|cell| !cell.get_id().is_local() && cell.get_id() != seed)
+            all.find(|cell| !cell.get_id().is_local() && cell.get_id().node() != seed)
         });
         Asker(router.await.into())
     }
 
     /// Nothing of it is left in a group for the next one to meet.
-    pub async fn ends(self) {
-        self.root.stop(Duration::from_secs(5)).await;
-        eventually(20, "it has gone", || async {
-            let left = ractor::pg::get_members(&ROUTERS.to_owned());
-            left.is_empty().then_some(())
-        })
-        .await;
+    pub async fn ends(mut self) {
+        if let Some(root) = self.root.take() {
+            gone(root).await;
+        }
     }
+}
+
+impl Drop for Flooder {
+    /// A test that has failed does not come to its end, and leaves nothing to the next one either.
+    fn drop(&mut self) {
+        let (Some(root), Ok(runtime)) = (self.root.take(), Handle::try_current()) else {
+            return;
+        };
+        std::thread::scope(|scope| {
+            let gone = scope.spawn(|| runtime.block_on(gone(root)));
+            // Whoever panics already says why.
+            drop(gone.join());
+        });
+    }
+}
+
+async fn gone(root: Root) {
+    root.stop(Duration::from_secs(5)).await;
+    until_gone().await;
+}
+
+async fn until_gone() {
+    eventually(20, "the flooder has gone", || async {
+        let left = ractor::pg::get_members(&ROUTERS.to_owned());
+        left.is_empty().then_some(())
+    })
+    .await;
 }
 
 impl Asker {

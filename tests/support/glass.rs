@@ -9,12 +9,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::stranger::{Stranger, certificates, key, key_in};
+use super::stranger::{self, Stranger, certificates, key_in};
+
+/// The most bytes of a welcome; what is longer begins with none.
+const WELCOME_MOST: usize = 64 * 1024 + 8;
 
 /// Whoever dials its address reaches the node.
 pub struct Glass {
     pub address: String,
-    seen: Arc<Mutex<Vec<u8>>>,
+    key: Arc<Mutex<Option<u64>>>,
 }
 
 // === impl Glass ===
@@ -25,24 +28,23 @@ impl Glass {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a port").to_string();
         let acceptor = acceptor(node);
-        let seen = Arc::<Mutex<Vec<u8>>>::default();
-        let (of, to, dialer) = (Arc::clone(&seen), to.to_owned(), dialer.to_owned());
+        let key = Arc::<Mutex<Option<u64>>>::default();
+        let (of, to, dialer) = (Arc::clone(&key), to.to_owned(), dialer.to_owned());
         spawn_named("glass", async move {
             while let Ok((near, _)) = listener.accept().await {
-                let (seen, acceptor) = (Arc::clone(&of), acceptor.clone());
+                let (key, acceptor) = (Arc::clone(&of), acceptor.clone());
                 let far = Stranger::over_tls(&to, &dialer, Some(&dialer)).await;
                 if let Ok(far) = far {
-                    spawn_named("pane", carry(near, acceptor, far, seen));
+                    spawn_named("pane", carry(near, acceptor, far, key));
                 }
             }
         });
-        Self { address, seen }
+        Self { address, key }
     }
 
-    /// What asks of the node are to bear, as it has told the dialer first.
+    /// What asks of the node are to bear, as it has told the dialer when it last welcomed it.
     pub fn key(&self) -> Option<u64> {
-        let seen = self.seen.lock().expect("not poisoned");
-        (!seen.is_empty()).then(|| key_in(&seen))
+        *self.key.lock().expect("not poisoned")
     }
 }
 
@@ -53,12 +55,17 @@ fn acceptor(node: &Path) -> TlsAcceptor {
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
-        .with_single_cert(certificates(node), key(node));
+        .with_single_cert(certificates(node), stranger::key(node));
     TlsAcceptor::from(Arc::new(config.expect("a pair")))
 }
 
 /// Until an end is over.
-async fn carry(near: TcpStream, acceptor: TlsAcceptor, far: Stranger, seen: Arc<Mutex<Vec<u8>>>) {
+async fn carry(
+    near: TcpStream,
+    acceptor: TlsAcceptor,
+    far: Stranger,
+    key: Arc<Mutex<Option<u64>>>,
+) {
     let Ok(near) = acceptor.accept(near).await else {
         return;
     };
@@ -66,12 +73,17 @@ async fn carry(near: TcpStream, acceptor: TlsAcceptor, far: Stranger, seen: Arc<
     let (mut answered, mut asks) = split(far.into_stream());
     let back = async {
         let mut bytes = vec![0; 64 * 1024];
+        // What it was answered with, until all of that is there.
+        let mut answer = Some(Vec::new());
         while let Ok(count @ 1..) = answered.read(&mut bytes).await {
-            {
-                let mut seen = seen.lock().expect("not poisoned");
-                if seen.is_empty() {
-                    // A welcome is said at once.
-                    seen.extend(&bytes[..count]);
+            if let Some(said) = &mut answer {
+                said.extend(&bytes[..count]);
+                let told = key_in(said);
+                if told.is_some() {
+                    *key.lock().expect("not poisoned") = told;
+                }
+                if told.is_some() || said.len() > WELCOME_MOST {
+                    answer = None;
                 }
             }
             let passed = answers.write_all(&bytes[..count]).await;

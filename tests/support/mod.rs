@@ -1,6 +1,7 @@
 //! What black-box tests share: a node as a child process on ports of its own, an HTTP client, an
 //! upstream that remembers, and the way from an OpenAPI document to a token.
 
+pub mod attacked;
 pub mod balancer;
 pub mod browser;
 pub mod dialer;
@@ -10,17 +11,22 @@ pub mod frames;
 pub mod glass;
 pub mod http;
 pub mod line;
+pub mod memory;
+pub mod minutes;
 pub mod net;
 pub mod node;
 pub mod pair;
+pub mod peak;
 pub mod platform;
 pub mod postgres;
 pub mod scripted;
 pub mod shop;
 pub mod sockets;
 pub mod stranger;
+pub mod terminal;
 pub mod upstream;
 pub mod wire;
+pub mod work;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -79,6 +79,9 @@ struct Pump {
 
 /// What a connection over TLS begins with.
 const TLS: u8 = 0x16;
+/// How often it is looked who has dialed: the system shows no moment as a whole, so that a socket may be missing once.
+const LOOKS: usize = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// As much of it as a long link holds.
 const LATE_MOST: usize = 1_024;
 
@@ -201,7 +204,8 @@ impl Net {
     /// What asks of `to` are to bear, as `from` has told it when it last welcomed it.
     pub fn key(&self, from: &str, to: &str) -> Option<u64> {
         let way = (from.to_owned(), to.to_owned());
-        self.seen().answers.get(&way).map(|welcome| key_in(welcome))
+        let seen = self.seen();
+        seen.answers.get(&way).and_then(|answer| key_in(answer))
     }
 
     /// Connections that were dialed.
@@ -237,16 +241,22 @@ impl State {
 }
 
 /// Whoever dials says first who it is, and the first address in that is where it is reached. Over TLS it says nothing
-/// that is understood here, and its process tells.
-fn words_of(dialer: &TcpStream, first: &[u8]) -> String {
+/// that is understood here, and its process tells; none where there is none to be found.
+async fn words_of(dialer: &TcpStream, first: &[u8]) -> Option<String> {
     if first.first() != Some(&TLS) {
-        return String::from_utf8_lossy(first).into_owned();
+        return Some(String::from_utf8_lossy(first).into_owned());
     }
-    let ends = (dialer.peer_addr(), dialer.local_addr());
-    let (Ok(from), Ok(to)) = ends else {
-        return String::new();
-    };
-    dialer::advertised(from, to).unwrap_or_default()
+    let (from, to) = (dialer.peer_addr().ok()?, dialer.local_addr().ok()?);
+    for _ in 0..LOOKS {
+        // All processes are looked at, and all that is carried goes on meanwhile.
+        let found = tokio::task::spawn_blocking(move || dialer::advertised(from, to));
+        let found = found.await.expect("it is looked for");
+        if found.is_some() {
+            return found;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    None
 }
 
 /// Carries one connection that was dialed at `own`.
@@ -256,7 +266,10 @@ async fn carry(state: Arc<State>, own: String, mut dialer: TcpStream) {
         return;
     };
     first.truncate(count);
-    let words = words_of(&dialer, &first);
+    // Whoever is not known is nobody whom faults are for: closed on, it comes again.
+    let Some(words) = words_of(&dialer, &first).await else {
+        return;
+    };
     let (from, to, target) = {
         let seen = state.seen();
         let place = &seen.nodes[&own];

@@ -220,15 +220,6 @@ impl Node {
         self.child.id()
     }
 
-    /// Its resident memory, in KiB.
-    pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.expect("a process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().nth(1));
-        number.expect("a number").parse().expect("a number")
-    }
-
     /// The bearer token that the data directory holds for the operator.
     pub fn operator(&self) -> String {
         let path = self.dir.join("data/run/operator-credential");

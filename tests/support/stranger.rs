@@ -178,8 +178,8 @@ pub fn hello_of(cluster: &str, id: &str, versions: [u8; 2]) -> Vec<u8> {
     message(HELLO, 1, &body)
 }
 
-/// What the asks are to bear of whoever was answered with this.
-pub fn key_in(answer: &[u8]) -> u64 {
+/// What the asks are to bear of whoever was answered with this; none before all of a welcome is there, and of a refusal.
+pub fn key_in(answer: &[u8]) -> Option<u64> {
     /// Whether it is a welcome, versions, cluster, who it is, the key, and whom it knows.
     type Told = (
         u16,
@@ -189,12 +189,10 @@ pub fn key_in(answer: &[u8]) -> u64 {
         u64,
         Vec<cluster::Member>,
     );
-    let length = answer.get(4..8).expect("a head").try_into();
-    let length = u32::from_be_bytes(length.expect("four bytes"));
-    let whole = &answer[..8 + usize::try_from(length).expect("a length")];
-    let told: Told = cluster::decode(ANSWER, 1, whole).expect("a welcome");
-    assert_eq!(told.0, 0, "a welcome");
-    told.4
+    let length = u32::from_be_bytes(answer.get(4..8)?.try_into().ok()?);
+    let whole = answer.get(..8 + usize::try_from(length).ok()?)?;
+    let told: Told = cluster::decode(ANSWER, 1, whole).ok()?;
+    (told.0 == 0).then_some(told.4)
 }
 
 /// Those of a connection for what is large of this member.

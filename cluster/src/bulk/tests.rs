@@ -150,7 +150,9 @@ async fn the_first_words_for_what_is_large_keep_their_bytes() {
     ] {
         let mut bytes = Vec::new();
         answer.write(&mut bytes).await.unwrap();
-        assert_eq!(hex(&bytes), format!("fded0001{:08x}{body}", body.len() / 2));
+        let expected = format!("fded0001{:08x}{body}", body.len() / 2);
+        assert_eq!(hex(&bytes), expected);
+        assert_eq!(crate::golden_tests::written(0xfded, 1, &answer), expected);
         assert_eq!(BulkAnswer::read(&mut &bytes[..]).await.unwrap(), answer);
     }
 }

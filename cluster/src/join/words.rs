@@ -150,6 +150,8 @@ pub(super) async fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::decode;
+    use crate::golden_tests::written;
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -191,6 +193,8 @@ mod tests {
             answer(&mut bytes, said).await.unwrap();
             let expected = format!("fdeb0001{:08x}{body}", body.len() / 2);
             assert_eq!(hex(&bytes), expected);
+            let told: Answer = decode(ANSWER, 1, &bytes).unwrap();
+            assert_eq!(written(ANSWER, 1, &told), expected);
         }
     }
 }

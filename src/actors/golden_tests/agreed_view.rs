@@ -8,7 +8,7 @@ use domain::view::{
     Sealed, View,
 };
 
-use super::{Frozen, text};
+use super::{Frozen, is_no_larger_nearly, text};
 use crate::agreed_view::message::{
     Agreed, AskView, AskVoter, Claim, Claimed, GiveUp, GivenUp, GivenUpBefore, HeldOn, HoldOn,
     Order, OrderView, Ordered, Promise, Promised, RegisterSeen, Retire, Retired, Seen, Share,
@@ -292,6 +292,7 @@ fn what_is_answered_of_a_founder_in_the_protocol_before_keeps_its_bytes_and_does
         let written = encode(GiveUp::KIND, 1, &before).unwrap();
         let text: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(text, hex);
+        is_no_larger_nearly::<GivenUpBefore>((GiveUp::KIND, 1), &written);
         let read: GivenUpBefore = decode(GiveUp::KIND, 1, &written).unwrap();
         let now: GivenUp = read.into_now();
         assert_eq!(now, heard);

@@ -4,7 +4,7 @@ use cluster::{Earlier as _, Request as _, encode};
 use domain::change::Entry;
 use domain::serving_lease::{FollowerKind, WhenCutOff};
 
-use super::{Frozen, text};
+use super::{Frozen, is_no_larger_nearly, text};
 use crate::change_feed::message::{
     Heard, Heartbeat, Piece, Pull, PullBefore, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
@@ -61,6 +61,7 @@ fn pulls_of_the_protocol_before_keep_their_bytes_and_want_whatever_comes_next() 
     let bytes = encode(Pull::KIND, 1, &before).unwrap();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, "030100010000000f03677731fb2c010175fb0001fb2003");
+    is_no_larger_nearly::<PullBefore>((Pull::KIND, 1), &bytes);
     let now: Pull = before.into_now();
     assert_eq!(
         now,

@@ -5,7 +5,7 @@ use domain::policy::{PolicyLevel, TimeUnit};
 use domain::view::Epoch;
 
 use super::agreed_view::life;
-use super::{Frozen, text};
+use super::{Frozen, is_no_larger_nearly, text};
 use crate::traffic_manager::member::message::{
     AskKey, AskShards, ChangeKey, CountSeen, KeyChange, KeyChanged, KeyChangedBefore, KeySeen,
     LeaseSeen, RoleSeen, SeatSeen, ShardSeen, ShardsSeen,
@@ -134,6 +134,7 @@ fn what_came_of_a_change_keeps_its_bytes_of_the_protocol_before() {
         let bytes = encode(ChangeKey::KIND, 1, &before).unwrap();
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(text, hex);
+        is_no_larger_nearly::<KeyChangedBefore>((ChangeKey::KIND, 1), &bytes);
         let read: KeyChangedBefore = decode(ChangeKey::KIND, 1, &bytes).unwrap();
         let now = read.into_now();
         assert_eq!(now, KeyChangedBefore::of(&told).into_now());

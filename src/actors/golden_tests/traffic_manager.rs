@@ -6,7 +6,7 @@ use domain::ledger::{Outcome, Stamp};
 use domain::policy::{PolicyLevel, TimeUnit};
 use domain::window::{WindowId, WindowSpec};
 
-use super::{Frozen, text};
+use super::{Frozen, is_no_larger_nearly, text};
 use crate::traffic_manager::message::{
     LeaseAnswer, LeaseAsk, LeaseMany, LeaseNews, Leased, LimitName, News, PassOn, PassedOn,
     TellLeases, Told,
@@ -189,6 +189,7 @@ fn news_of_leases_keeps_its_bytes_of_the_protocol_before_which_knows_no_other_wo
         text,
         "0202000100000066fbff000367773107030174000170010174010170010174020170010402017308000afc000001000901030206fcc0d40100fb2c01fb881300020201730801fc0000010009050206fb2c010201730802fc00000100090201730801fc0000010009050206fb2c01"
     );
+    is_no_larger_nearly::<TellLeasesBefore>((TellLeases::KIND, 1), &bytes);
     let read: TellLeasesBefore = decode(TellLeases::KIND, 1, &bytes).unwrap();
     assert_eq!(read, before);
     let mut heard = news_of_leases();

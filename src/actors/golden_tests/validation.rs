@@ -8,7 +8,7 @@ use domain::validation::{
     UserType, Verdict,
 };
 
-use super::{Frozen, text};
+use super::{Frozen, is_no_larger_nearly, text};
 use crate::key_manager::message::{
     BasicChecked, CheckBasic, ValidateMany, ValidateManyBefore, Validated,
 };
@@ -121,6 +121,7 @@ fn validations_of_the_protocol_before_keep_their_bytes_and_are_of_the_tenant_tha
         hex,
         "0101000100000013fb2c01030005612e622e630102306102023062"
     );
+    is_no_larger_nearly::<ValidateManyBefore>((ValidateMany::KIND, 1), &bytes);
     let now: ValidateMany = before.into_now();
     assert_eq!(now, questions("carbon.super"));
 }

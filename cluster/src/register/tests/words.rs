@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{decode, encode};
 use crate::door::Request;
+use crate::golden_tests::written;
 use crate::mutants::each_mutant;
 use crate::register::AskRegister;
 use crate::register::voter_id::VoterId;
@@ -167,6 +168,8 @@ fn what_crosses_nodes_has_these_bytes() {
     };
     let bytes = encode(AskRegister::KIND, AskRegister::VERSION, &asked).unwrap();
     assert_eq!(hex(&bytes), "fdf4000100000004".to_owned() + "03010203");
+    let tried = written(AskRegister::KIND, AskRegister::VERSION, &asked);
+    assert_eq!(tried, hex(&bytes));
     let read = decode::<AskRegister>(AskRegister::KIND, AskRegister::VERSION, &bytes);
     assert_eq!(read.unwrap(), asked);
 }
