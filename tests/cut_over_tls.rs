@@ -26,8 +26,9 @@ const CUTS: [(&str, &str, Cut); 4] = [
 ];
 /// Less than a member may be silent before it is evicted.
 const SERVED: Duration = Duration::from_secs(4);
-/// What is held for one that takes nothing may cost a node, also for a moment, KiB.
-const HELD_KIB: u64 = 16 * 1024;
+/// What is held for one that takes nothing may cost a node, also for a moment, KiB; pages of code that runs for the first time
+/// count as well.
+const HELD_KIB: u64 = 24 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cut {

@@ -327,7 +327,8 @@ async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_littl
     let told = seen.load(Ordering::Relaxed);
     assert!(told > 0, "asks that nobody answers are under way");
     assert!(metric(&meshed.gateway, FAILED).await > 0);
-    peak.is_within(16 * 1024);
+    // Pages of code that runs for the first time count as well.
+    peak.is_within(24 * 1024);
     meshed.net.both_ways("gw1", "tm1", Fault::None);
     meshed.until_whole(60).await;
 }

@@ -210,13 +210,16 @@ async fn who_knows_a_document_gets_304_and_who_saw_another_one_changes_nothing()
     }
     let one = format!("{DEVPORTAL}/subscriptions/{subscription}");
     let path = format!("/subscriptions/{subscription}");
-    let old = get(&path, "\"0\"").await.header("etag").to_owned();
-    let body = json!({
-        "apiId": api, "applicationId": application, "throttlingPolicy": "Gold",
-    });
+    let first = get(&path, "\"0\"").await;
+    let old = first.header("etag").to_owned();
+    // As answered, with one member changed.
+    let mut body = first.json();
+    body["throttlingPolicy"] = json!("Gold");
+    body["apiId"] = json!("");
     let put = node.put(&one).bearer(&admin).header("if-match", &old);
     let changed = put.json(&body).send().await.expect(200);
     assert!(changed.header("location").ends_with(&path));
+    assert_eq!(changed.json()["throttlingPolicy"], "Gold");
     assert_ne!(changed.header("etag"), old);
     let stale = node.delete(&one).bearer(&admin).header("if-match", &old);
     stale.send().await.expect(412);

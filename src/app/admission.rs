@@ -25,7 +25,7 @@ const FORGOTTEN: &str = "it was forgotten (headgate cluster forget): if it is to
 /// The most characters of a node's id, and of its name.
 const ID: usize = 64;
 /// How long API-M may take, and how long one waits for the turn of its token: shorter together than a connection has to say
-/// who it is, so that a newcomer hears why it is not admitted.
+/// who it is, so that a newcomer hears why it is not admitted where Carbon answers.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A token for one node, as an operator gets it.
@@ -51,8 +51,8 @@ pub(super) struct Admits {
     pub(super) turns: Turns,
 }
 
-/// Whoever is admitted has its token's: of two that show one token the second is judged when the first has used it up. No other
-/// process takes a token of this Carbon.
+/// Whoever is admitted has one, by its token: of two that show one token the second is judged when the first has used it up.
+/// Of two with different tokens one in sixteen waits for another. No other process takes a token of this Carbon.
 #[derive(Default)]
 pub(super) struct Turns([Mutex<()>; 16]);
 
@@ -149,7 +149,7 @@ impl Admits {
         self.judge(&ask, now_ms)
             .await
             .unwrap_or_else(token_unread)?;
-        // All that could refuse it comes before the first thing that is written.
+        // All that could refuse it comes before the first thing that is written, but that its id may come meanwhile.
         let admitted = self.signed(&ask, now_ms)?;
         self.take_back(&ask).await?;
         let taken = self.take(&ask, now_ms).await;

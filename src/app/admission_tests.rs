@@ -140,6 +140,14 @@ async fn who_hangs_with_one_token_holds_up_no_other_and_who_is_cut_leaves_its_to
         assert_eq!(refused, NotAdmitted::Unknown);
         let later = admits.admit(ask_of(NODE, "good")).await.unwrap_err();
         assert_eq!(later, NotAdmitted::Unavailable);
+        let other = join_tokens::JoinToken {
+            id: "goodx".to_owned(),
+            secret_hash: JoinToken::hash(&SECRET),
+            expires_ms: i64::MAX,
+            roles: String::new(),
+        };
+        keep_token(&admits.carbon, &other, 1).await.unwrap();
+        assert!(admits.admit(ask_of(OTHER, "goodx")).await.is_ok());
     }
     let held = admits.apim.write("test.hold").await.unwrap();
     let cut = timeout(PATIENCE / 10, admits.admit(ask_of(NODE, "good"))).await;

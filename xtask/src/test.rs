@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, stages: &mut Stages, args: &[String]) -
     if args.is_empty() {
         tools::run(workspace, stages);
     }
-    // told by its stage already; `finish` makes it the exit status
+    // told by its stage already, for all that can fail is one; `finish` makes it the exit status
     drop(stages_of(workspace, stages, args));
     Ok(())
 }
@@ -101,7 +101,7 @@ fn all(
 ) -> Result<()> {
     let cargo = || workspace.cargo();
     let seeds = Seeds::of_commit(workspace);
-    let hours = sim::counters(built, seeds)?;
+    let hours = stages.must("start of the counters' hours", || sim::counters(built, seeds))?;
     stages.must("test of parts", || server.run(&mut parts(cargo())))?;
     stages.must("test of examples in docs", || {
         server.run(&mut docs(cargo()))

@@ -71,17 +71,20 @@ impl Place {
 
     /// Nothing of it is known to git, so that nothing is left over there.
     fn unpack(&self, workspace: &Workspace, id: &str) -> Result<()> {
-        if self.source.join("Cargo.toml").exists() {
+        if self.source.exists() {
             return Ok(());
         }
-        fs::create_dir_all(&self.source).context("the folder for the commit's source")?;
+        // Under another name until it is whole.
+        let part = self.source.with_extension("part");
+        fs::create_dir_all(&part).context("the folder for the commit's source")?;
         let archive = self.source.with_extension("tar");
         let mut git = Command::new("git");
         let git = git.current_dir(workspace.root());
         command(git.args(["archive", "--output"]).arg(&archive).arg(id))?;
         let mut tar = Command::new("tar");
-        command(tar.arg("-xf").arg(&archive).arg("-C").arg(&self.source))?;
-        fs::remove_file(&archive).context("the archive of the commit")
+        command(tar.arg("-xf").arg(&archive).arg("-C").arg(&part))?;
+        fs::remove_file(&archive).context("the archive of the commit")?;
+        fs::rename(&part, &self.source).context("the commit's source")
     }
 
     fn build(&self, workspace: &Workspace) -> Command {
