@@ -101,7 +101,9 @@ fn all(
 ) -> Result<()> {
     let cargo = || workspace.cargo();
     let seeds = Seeds::of_commit(workspace);
-    let hours = stages.must("start of the counters' hours", || sim::counters(built, seeds))?;
+    let hours = stages.must("start of the counters' hours", || {
+        sim::counters(built, seeds)
+    })?;
     stages.must("test of parts", || server.run(&mut parts(cargo())))?;
     stages.must("test of examples in docs", || {
         server.run(&mut docs(cargo()))
